@@ -1,0 +1,7 @@
+"""Collect.
+
+In:    OTel SDK metrics data, the request recorder.
+Out:   samples with Prometheus names; the same metrics data for the OTLP exporter.
+Owns:  the metric reader, the one translation of names, temporality.
+Never: keeps history, knows rules, sends on the caller's thread.
+"""

@@ -1,0 +1,44 @@
+"""Durations as Prometheus writes them: ``5m``, ``1h30m``, ``1d``, ``250ms``."""
+
+from __future__ import annotations
+
+import re
+
+# Prometheus, model.ParseDuration: units in this order, each at most once; d = 24 h, w = 7 d, y = 365 d.
+_UNITS = {"y": 31_536_000.0, "w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PATTERN = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in a duration like ``1h30m``; ``0`` needs no unit.
+
+    Raises ValueError, with what to write instead, for anything else.
+    """
+    stripped = text.strip()
+    if stripped == "0":
+        return 0.0
+    match = _PATTERN.fullmatch(stripped)
+    if not stripped or match is None:
+        raise ValueError(f"{text!r} is not a duration; write a number with a unit, such as 30s, 5m, 1h30m or 1d")
+    return sum(int(number) * unit for number, unit in zip(match.groups(), _UNITS.values(), strict=True) if number)
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest Prometheus duration of so many seconds, to the millisecond: 5400 is ``1h30m``.
+
+    Years and weeks are written only when nothing smaller remains, as Prometheus does.
+    """
+    if seconds < 0:
+        return "-" + format_duration(-seconds)
+    rest = round(seconds * 1000)
+    if rest == 0:
+        return "0s"
+    parts = []
+    for unit, length in _UNITS.items():
+        size = round(length * 1000)
+        if unit in ("y", "w") and rest % size:
+            continue
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return "".join(parts)

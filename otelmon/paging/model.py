@@ -1,0 +1,108 @@
+"""Page: one message to one target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from otelmon.oncall.model import Mention
+from otelmon.rules.model import Severity
+
+
+class PageReason(StrEnum):
+    """Why a message is owed."""
+
+    TRIGGERED = "an incident was triggered"
+    ACKNOWLEDGED = "an incident was acknowledged"
+    RESOLVED = "an incident was resolved"
+    TEST = "a test page was asked for"
+
+
+class PageAction(StrEnum):
+    """What is done: a new message, or an edit of the message that an earlier page became."""
+
+    POST = "post"
+    EDIT = "edit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A name and a value shown in a page. Both are data: the target's renderer escapes them."""
+
+    name: str
+    value: str
+    inline: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a page says, independent of the target, unescaped and of any length.
+
+    ``mentions`` are the people and roles to ping (empty: nobody). ``since_at`` is shown as a relative time.
+    ``short`` asks for one line without details (the resolved notice).
+    """
+
+    severity: Severity
+    resolved: bool = False
+    acknowledged_by: str = ""
+    title: str
+    description: str = ""
+    mentions: tuple[Mention, ...] = ()
+    fields: tuple[Field, ...] = ()
+    link: str = ""
+    since_at: datetime | None = None
+    footer: str = ""
+    short: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One message to one target.
+
+    ``id`` is unique and derived from what it is about, so that deciding twice owes once. ``target`` names the
+    notifier. An EDIT names in ``edits`` the page whose message it changes.
+    """
+
+    id: str
+    incident_id: str
+    reason: PageReason
+    action: PageAction = PageAction.POST
+    target: str
+    message: Message
+    edits: str = ""
+    due_at: datetime
+
+
+class OutcomeKind(StrEnum):
+    """What became of an attempt to send."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of an attempt to send a page, always with a reason.
+
+    ``message_id`` is the target's own id of the message (DELIVERED); ``retry_at`` says when to try again (RETRY).
+    """
+
+    kind: OutcomeKind
+    reason: str
+    message_id: str = ""
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedPage:
+    """A page in the outbox, claimed for sending.
+
+    ``attempts`` counts the tries before this one. ``edited_message_id`` is the target's id of the message that an
+    EDIT changes.
+    """
+
+    page: Page
+    attempts: int = 0
+    edited_message_id: str = ""

@@ -1,0 +1,97 @@
+"""What a rule is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from otelmon.labels import EMPTY_LABELS, Labels
+from otelmon.promql.ast import Expr
+
+
+class Severity(StrEnum):
+    """How bad an alert is; the value is its ``severity`` label. Ordered by ``rank``: critical is highest."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 for info, 1 for warning, 2 for critical."""
+        return list(Severity).index(self)
+
+
+class Unit(StrEnum):
+    """In which unit a rule's value and bound are written, so that a page can say "12.4 %" instead of 0.124."""
+
+    NONE = ""
+    RATIO = "ratio"
+    PERCENT = "percent"
+    MILLISECONDS = "milliseconds"
+    SECONDS = "seconds"
+    BYTES = "bytes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a rule was written: a path as the user would type it, and a line counted from 1."""
+
+    file: str
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertingRule:
+    """A Prometheus alerting rule, with its expression parsed.
+
+    ``for_seconds`` is how long the expression must hold before the alert fires, ``keep_firing_for_seconds`` how long
+    it goes on firing after the expression stopped holding. ``annotations`` and ``labels`` are templates.
+    ``unit`` is an otelmon extension, kept in the annotation ``otelmon_unit`` so that the file stays Prometheus's.
+    """
+
+    name: str
+    expr: Expr
+    text: str
+    for_seconds: float = 0.0
+    keep_firing_for_seconds: float = 0.0
+    labels: Labels = EMPTY_LABELS
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    unit: Unit = Unit.NONE
+    origin: Origin
+
+    @property
+    def severity(self) -> Severity:
+        """The rule's severity label; warning where it has none or one that is not a Severity."""
+        value = self.labels.get("severity", "")
+        return Severity(value) if value in set(Severity) else Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingRule:
+    """A Prometheus recording rule: a view, a named expression whose result becomes a series."""
+
+    name: str
+    expr: Expr
+    text: str
+    labels: Labels = EMPTY_LABELS
+    origin: Origin
+
+
+Rule = AlertingRule | RecordingRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Rules evaluated together, in order, at one instant. ``interval_seconds`` is None for the monitor's interval.
+
+    ``limit`` is how many alerts (or recorded series) a rule may have, 0 for any number.
+    """
+
+    name: str
+    rules: tuple[Rule, ...]
+    interval_seconds: float | None = None
+    query_offset_seconds: float = 0.0
+    limit: int = 0
+    origin: Origin
