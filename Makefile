@@ -1,0 +1,71 @@
+# Everything is built in .venv; each target does its own set-up and says what it does.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench soak format clean
+
+# The first Python >= 3.11 that starts; override with `make PYTHON=/path/to/python`.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint .constraints.txt
+
+help:
+	@echo "make demo    a small shop under load, faults switched on and off, pages shown (about 90 s)"
+	@echo "make test    all tests but the long ones"
+	@echo "make check   format, lint, types, import contracts"
+	@echo "make bench   what a request, a collection and a tick cost"
+	@echo "make soak    the long tests"
+	@echo "make format  rewrite the code in the project's format"
+	@echo "make clean   remove what the targets made"
+
+.venv/created:
+	@test -n "$(PYTHON)" || { echo "Python >= 3.11 is needed; none was found (make PYTHON=/path/to/python)"; exit 1; }
+	@echo "==> creating .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/demo: .venv/created pyproject.toml .constraints.txt
+	@echo "==> installing otelmon and what the demo serves itself with (about a minute, once)"
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+.venv/test: .venv/demo
+	@echo "==> installing what the tests need (about a minute, once)"
+	@$(PIP) --editable '.[demo,test]'
+	@touch $@
+
+demo: .venv/demo
+	@$(BIN)/python -m examples.demo
+
+test: .venv/test
+	@echo "==> tests"
+	@$(BIN)/python -m pytest -m "not soak" $(PYTEST)
+
+soak: .venv/test
+	@echo "==> long tests"
+	@$(BIN)/python -m pytest -m soak $(PYTEST)
+
+check: .venv/test
+	@echo "==> format"
+	@$(BIN)/ruff format --check .
+	@echo "==> lint"
+	@$(BIN)/ruff check .
+	@echo "==> types"
+	@$(BIN)/mypy
+	@echo "==> import contracts"
+	@$(BIN)/lint-imports
+	@echo "==> documentation"
+	@$(BIN)/python -m pytest -q tests/docs
+
+bench: .venv/test
+	@$(BIN)/python -m tests.benchmarks.requests
+	@$(BIN)/python -m tests.benchmarks.http
+	@$(BIN)/python -m tests.benchmarks.stall
+	@$(BIN)/python -m tests.benchmarks.collect
+	@$(BIN)/python -m tests.benchmarks.rules
+
+format: .venv/test
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+clean:
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
