@@ -5,15 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from otelmon.matching import Matcher, MatchOperator
 
-
-class MatchOperator(StrEnum):
-    """How a matcher compares a label's value."""
-
-    EQUAL = "="
-    NOT_EQUAL = "!="
-    REGEX = "=~"
-    NOT_REGEX = "!~"
+__all__ = [
+    "Aggregate",
+    "Binary",
+    "Call",
+    "Cardinality",
+    "Duration",
+    "DurationBinary",
+    "DurationCall",
+    "DurationUnary",
+    "Expr",
+    "MatchOperator",
+    "Matcher",
+    "Matching",
+    "MatrixSelector",
+    "Node",
+    "Number",
+    "Paren",
+    "String",
+    "Subquery",
+    "Unary",
+    "ValueType",
+    "VectorSelector",
+]
 
 
 class Cardinality(StrEnum):
@@ -23,15 +39,6 @@ class Cardinality(StrEnum):
     MANY_TO_ONE = "many-to-one"
     ONE_TO_MANY = "one-to-many"
     MANY_TO_MANY = "many-to-many"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matcher:
-    """One condition of a selector, ``name operator "value"``; regular expressions are anchored RE2."""
-
-    name: str
-    operator: MatchOperator
-    value: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,9 +183,7 @@ class Aggregate(Node):
     without: bool = False
 
 
-Expr = (
-    Number | String | VectorSelector | MatrixSelector | Subquery | Unary | Paren | Binary | Call | Aggregate
-)
+Expr = Number | String | VectorSelector | MatrixSelector | Subquery | Unary | Paren | Binary | Call | Aggregate
 
 
 class ValueType(StrEnum):

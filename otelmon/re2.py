@@ -1,0 +1,435 @@
+r"""RE2 regular expressions, as Prometheus means them, by way of Python's ``re``.
+
+Prometheus compiles ``^(?s:PATTERN)$`` with Go's ``regexp`` (RE2): the whole value must match, a dot also matches a
+newline, classes such as ``\d`` are ASCII, and there are neither backreferences nor lookarounds. Here the pattern is
+read by Go's grammar (``regexp/syntax``, flags Perl), and written anew for ``re``. Only whether the whole text matches
+is asked, so captures and greediness are dropped.
+
+Two deliberate limits: script classes (``\p{Greek}``) are refused, because Python's Unicode tables have no scripts,
+and groups nest at most 100 deep (Go: 1000).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+_MAX_RUNE = sys.maxunicode
+_MAX_REPEAT = 1000
+_MAX_DEPTH = 100
+
+_Ranges = tuple[tuple[int, int], ...]
+
+_DIGITS: _Ranges = ((0x30, 0x39),)
+_SPACES: _Ranges = ((0x09, 0x0A), (0x0C, 0x0D), (0x20, 0x20))
+_WORDS: _Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
+_PERL: dict[str, _Ranges] = {"d": _DIGITS, "s": _SPACES, "w": _WORDS}
+_POSIX: dict[str, _Ranges] = {
+    "alnum": ((0x30, 0x39), (0x41, 0x5A), (0x61, 0x7A)),
+    "alpha": ((0x41, 0x5A), (0x61, 0x7A)),
+    "ascii": ((0x00, 0x7F),),
+    "blank": ((0x09, 0x09), (0x20, 0x20)),
+    "cntrl": ((0x00, 0x1F), (0x7F, 0x7F)),
+    "digit": _DIGITS,
+    "graph": ((0x21, 0x7E),),
+    "lower": ((0x61, 0x7A),),
+    "print": ((0x20, 0x7E),),
+    "punct": ((0x21, 0x2F), (0x3A, 0x40), (0x5B, 0x60), (0x7B, 0x7E)),
+    "space": ((0x09, 0x0D), (0x20, 0x20)),
+    "upper": ((0x41, 0x5A),),
+    "word": _WORDS,
+    "xdigit": ((0x30, 0x39), (0x41, 0x46), (0x61, 0x66)),
+}
+_CONTROL = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_GENERAL_CATEGORIES = re.compile(r"C[cfos]?|L[lmotu]?|M[cen]?|N[dlo]?|P[cdefios]?|S[ckmo]?|Z[lps]?")
+_LITERAL_ALTERNATIVES = re.compile(r"[\w \-/:,%@=&;<>!~#'\"|]+")
+
+
+class RegexError(ValueError):
+    """A pattern that RE2 refuses; ``position`` is the character offset of the fault in the pattern."""
+
+    def __init__(self, message: str, position: int) -> None:
+        self.message = message
+        self.position = position
+        super().__init__(message)
+
+
+@lru_cache(maxsize=4096)
+def full_match(pattern: str) -> Callable[[str], bool]:
+    """A test whether the whole of a text matches an RE2 pattern.
+
+    Raises RegexError for what RE2 refuses (lookarounds, backreferences, possessive quantifiers, ...).
+    """
+    if _LITERAL_ALTERNATIVES.fullmatch(pattern):
+        return frozenset(pattern.split("|")).__contains__
+    compiled = re.compile(translate(pattern))
+    if pattern == ".*":
+        return lambda _text: True
+    if pattern == ".+":
+        return bool
+    return lambda text: compiled.fullmatch(text) is not None
+
+
+def translate(pattern: str) -> str:
+    """The pattern for ``re.fullmatch`` that accepts the texts which an anchored RE2 pattern accepts."""
+    reader = _Reader(pattern)
+    text = reader.alternatives(_Flags(), depth=0)
+    if reader.at < len(pattern):
+        raise RegexError("unexpected )", reader.at)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class _Flags:
+    """Letters i, m, s of Go's ``(?ims)``; ``U`` changes greediness only. Prometheus begins with ``s`` on."""
+
+    fold_case: bool = False
+    multi_line: bool = False
+    dot_all: bool = True
+
+
+@dataclass(slots=True)
+class _Piece:
+    """One translated atom; ``repeats`` is the product of the bounded repetitions inside it."""
+
+    text: str
+    repeats: int = 1
+
+
+class _Reader:
+    """Reads one pattern from left to right and writes its translation."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        self.at = 0
+        self.names: set[str] = set()
+        self.repeats = 1
+
+    def alternatives(self, flags: _Flags, *, depth: int) -> str:
+        """Everything up to the end or to an unread ``)``."""
+        if depth > _MAX_DEPTH:
+            raise RegexError(f"groups nest more than {_MAX_DEPTH} deep", self.at)
+        branches: list[str] = []
+        pieces: list[_Piece] = []
+        most = 1
+        while self.at < len(self.pattern) and self.pattern[self.at] != ")":
+            if self._skip("|"):
+                branches.append("".join(piece.text for piece in pieces))
+                most = max([most, *(piece.repeats for piece in pieces)])
+                pieces = []
+            elif self._looking_at("(?") and (changed := self._flags_to_end(flags)) is not None:
+                flags = changed
+            elif self._looking_at("\\Q"):
+                pieces += [_Piece(_literal(char, flags)) for char in self._quoted()]
+            else:
+                self._repeated_atom(pieces, flags, depth)
+        branches.append("".join(piece.text for piece in pieces))
+        self.repeats = max([most, *(piece.repeats for piece in pieces)])
+        return "|".join(branches)
+
+    def _looking_at(self, text: str) -> bool:
+        return self.pattern.startswith(text, self.at)
+
+    def _skip(self, text: str) -> bool:
+        if self._looking_at(text):
+            self.at += len(text)
+            return True
+        return False
+
+    def _quoted(self) -> str:
+        start = self.at + 2
+        end = self.pattern.find("\\E", start)
+        self.at = len(self.pattern) if end < 0 else end + 2
+        return self.pattern[start:] if end < 0 else self.pattern[start:end]
+
+    def _flags_to_end(self, flags: _Flags) -> _Flags | None:
+        """Flags that hold to the end of the group, ``(?i)``; None, nothing read, where it is something else."""
+        found = re.compile(r"\(\?([imsU]*)(?:-([imsU]+))?\)").match(self.pattern, self.at)
+        if found is None or not (found[1] or found[2]):
+            return None
+        self.at = found.end()
+        return _changed(flags, found[1], found[2] or "")
+
+    def _repeated_atom(self, pieces: list[_Piece], flags: _Flags, depth: int) -> None:
+        start = self.at
+        char = self.pattern[start]
+        if char in "*+?":
+            if not pieces:
+                raise RegexError(f"nothing before {char} to repeat; write \\{char} for the character itself", start)
+            self._quantify(pieces)
+        elif char == "{" and _bounds(self.pattern, start) is not None:
+            if not pieces:
+                raise RegexError("nothing before { to repeat; write \\{ for the character itself", start)
+            self._quantify(pieces)
+        else:
+            pieces.append(self._atom(flags, depth))
+
+    def _quantify(self, pieces: list[_Piece]) -> None:
+        start = self.at
+        piece = pieces[-1]
+        bounds = _bounds(self.pattern, start)
+        if bounds is None:
+            quantifier = self.pattern[start]
+            self.at += 1
+        else:
+            lowest, highest, self.at = bounds
+            if lowest > _MAX_REPEAT or (highest is not None and (highest > _MAX_REPEAT or highest < lowest)):
+                raise RegexError(f"bad repetition {self.pattern[start : self.at]}; at most {_MAX_REPEAT}", start)
+            piece.repeats *= max(lowest, highest or 1, 1)
+            if piece.repeats > _MAX_REPEAT:
+                raise RegexError(f"nested repetitions amount to more than {_MAX_REPEAT}", start)
+            quantifier = f"{{{lowest},{'' if highest is None else highest}}}"
+        self._skip("?")  # a lazy quantifier accepts the same texts
+        rest = self.pattern[self.at : self.at + 1]
+        if rest in {"*", "+", "?"} or (rest == "{" and _bounds(self.pattern, self.at) is not None):
+            end = self.at + 1
+            raise RegexError(
+                f"invalid nested repetition operator {self.pattern[start:end]} (RE2 has no possessive quantifiers)",
+                start,
+            )
+        piece.text = f"(?:{piece.text}){quantifier}"
+
+    def _atom(self, flags: _Flags, depth: int) -> _Piece:
+        char = self.pattern[self.at]
+        if char == "(":
+            return self._group(flags, depth)
+        if char == "[":
+            return _Piece(self._class(flags))
+        if char == "\\":
+            return _Piece(self._escape(flags))
+        self.at += 1
+        if char == ".":
+            return _Piece("(?s:.)" if flags.dot_all else "[^\\n]")
+        if char == "^":
+            return _Piece("(?m:^)" if flags.multi_line else "\\A")
+        if char == "$":
+            return _Piece("(?m:$)" if flags.multi_line else "\\Z")
+        return _Piece(_literal(char, flags))
+
+    def _group(self, flags: _Flags, depth: int) -> _Piece:
+        start = self.at
+        inner = flags
+        if self._looking_at("(?"):
+            inner = self._group_head(flags)
+        else:
+            self.at += 1
+        text = self.alternatives(inner, depth=depth + 1)
+        if not self._skip(")"):
+            raise RegexError("missing closing )", start)
+        return _Piece(f"(?:{text})", self.repeats)
+
+    def _group_head(self, flags: _Flags) -> _Flags:
+        start = self.at
+        for look in ("(?=", "(?!", "(?<=", "(?<!"):
+            if self._looking_at(look):
+                raise RegexError(f"RE2 has no lookaround {look}...); match what you want, or use !~", start)
+        for absent, what in {
+            "(?>": "atomic groups",
+            "(?P=": "backreferences",
+            "(?#": "comments",
+            "(?(": "conditions",
+        }.items():
+            if self._looking_at(absent):
+                raise RegexError(f"RE2 has no {what} {absent}...)", start)
+        if named := re.compile(r"\(\?P?<([^>]*)>").match(self.pattern, start):
+            name = named[1]
+            if not re.fullmatch(r"\w+", name, re.ASCII):
+                raise RegexError(f"invalid group name {name!r}", start)
+            if name in self.names:
+                raise RegexError(f"duplicate group name {name!r}", start)
+            self.names.add(name)
+            self.at = named.end()
+            return flags
+        if flagged := re.compile(r"\(\?([imsU]*)(?:-([imsU]+))?:").match(self.pattern, start):
+            self.at = flagged.end()
+            return _changed(flags, flagged[1], flagged[2] or "")
+        raise RegexError(
+            "invalid or unsupported group syntax (?...; RE2 knows (?:...), (?P<name>...) and (?ims)", start
+        )
+
+    def _escape(self, flags: _Flags) -> str:
+        start = self.at
+        char = self.pattern[start + 1 : start + 2]
+        if char in {"A", "z", "b", "B"}:
+            self.at += 2
+            # ``re`` before 3.14 says that \B does not match in an empty text; RE2 says it does.
+            return {"A": "\\A", "z": "\\Z", "b": "(?a:\\b)", "B": "(?!(?a:\\b))"}[char]
+        if (ranges := self._class_escape()) is not None:
+            return _class_text(ranges, flags)
+        return _literal(chr(self._character_escape()), flags)
+
+    def _class_escape(self) -> _Ranges | None:
+        r"""``\d``, ``\pL``, ``\P{Lu}`` and their kin; None, nothing read, where it is no class."""
+        char = self.pattern[self.at + 1 : self.at + 2]
+        if char in {"d", "s", "w", "D", "S", "W"}:
+            self.at += 2
+            ranges = _PERL[char.lower()]
+            return ranges if char.islower() else _complement(ranges)
+        if char not in {"p", "P"}:
+            return None
+        found = re.compile(r"\\[pP](?:\{(\^?)([^}]*)\}|(.))", re.DOTALL).match(self.pattern, self.at)
+        if found is None:
+            raise RegexError("incomplete Unicode class; write \\pL or \\p{Lu}", self.at)
+        name = found[2] if found[3] is None else found[3]
+        ranges = ((0, _MAX_RUNE),) if name == "Any" else _category(name, self.at)
+        self.at = found.end()
+        return _complement(ranges) if (char == "P") != bool(found[1]) else ranges
+
+    def _character_escape(self) -> int:
+        """The code point of an escape that stands for one character."""
+        start = self.at
+        if start + 1 >= len(self.pattern):
+            raise RegexError("trailing backslash at end of expression", start)
+        char = self.pattern[start + 1]
+        for expression, base in ((r"\\x([0-9A-Fa-f]{2})", 16), (r"\\x\{([0-9A-Fa-f]+)\}", 16), (r"\\(0[0-7]{0,2})", 8)):
+            if found := re.compile(expression).match(self.pattern, start):
+                return self._code_point(int(found[1], base), found.end())
+        if found := re.compile(r"\\([1-7][0-7]{1,2})").match(self.pattern, start):
+            return self._code_point(int(found[1], 8), found.end())
+        if char.isascii() and char.isdigit():
+            raise RegexError(f"RE2 has no backreferences \\{char}", start)
+        if char in _CONTROL:
+            self.at += 2
+            return ord(_CONTROL[char])
+        if char.isascii() and not char.isalnum():
+            self.at += 2
+            return ord(char)
+        raise RegexError(f"invalid escape sequence \\{char}", start)
+
+    def _code_point(self, value: int, end: int) -> int:
+        if value > _MAX_RUNE:
+            raise RegexError("character code beyond 10FFFF", self.at)
+        self.at = end
+        return value
+
+    def _class(self, flags: _Flags) -> str:
+        start = self.at
+        self.at += 1
+        negated = self._skip("^")
+        ranges: list[tuple[int, int]] = []
+        first = True
+        while first or not self._looking_at("]"):
+            if self.at >= len(self.pattern):
+                raise RegexError("missing closing ]", start)
+            ranges += self._class_member()
+            first = False
+        self.at += 1
+        return _class_text(tuple(ranges), flags, negated=negated)
+
+    def _class_member(self) -> _Ranges:
+        start = self.at
+        if (posix := re.compile(r"\[:(\^?)([^:\]]*):\]").match(self.pattern, start)) is not None:
+            if posix[2] not in _POSIX:
+                raise RegexError(f"unknown character class {posix[0]}", start)
+            self.at = posix.end()
+            return _complement(_POSIX[posix[2]]) if posix[1] else _POSIX[posix[2]]
+        if self._looking_at("\\") and (ranges := self._class_escape()) is not None:
+            return ranges
+        low = self._class_character()
+        high = low
+        if self._looking_at("-") and self.pattern[self.at + 1 : self.at + 2] not in {"", "]"}:
+            self.at += 1
+            high = self._class_character()
+            if high < low:
+                raise RegexError(f"invalid character class range {self.pattern[start : self.at]}", start)
+        return ((low, high),)
+
+    def _class_character(self) -> int:
+        if self.at >= len(self.pattern):
+            raise RegexError("missing closing ]", self.at)
+        if self._looking_at("\\"):
+            return self._character_escape()
+        self.at += 1
+        return ord(self.pattern[self.at - 1])
+
+
+def _changed(flags: _Flags, switched_on: str, switched_off: str) -> _Flags:
+    def now(letter: str, before: bool) -> bool:  # noqa: FBT001
+        return (before or letter in switched_on) and letter not in switched_off
+
+    return _Flags(now("i", flags.fold_case), now("m", flags.multi_line), now("s", flags.dot_all))
+
+
+def _bounds(pattern: str, at: int) -> tuple[int, int | None, int] | None:
+    """(lowest, highest or None, end) of ``{n}``, ``{n,}`` or ``{n,m}``; anything else is literal text, as in Go."""
+    found = re.compile(r"\{(\d+)(?:(,)(\d*))?\}", re.ASCII).match(pattern, at)
+    if found is None or any(len(digits) > 1 and digits[0] == "0" for digits in (found[1], found[3] or "")):
+        return None
+    lowest = int(found[1])
+    highest = lowest if found[2] is None else int(found[3]) if found[3] else None
+    return lowest, highest, found.end()
+
+
+def _literal(char: str, flags: _Flags) -> str:
+    escaped = re.escape(char)
+    return f"(?i:{escaped})" if flags.fold_case and char.lower() != char.upper() else escaped
+
+
+def _class_text(ranges: _Ranges, flags: _Flags, *, negated: bool = False) -> str:
+    merged = _merged(ranges)
+    if not merged:
+        return "(?s:.)" if negated else "(?!)"
+    if merged == ((0, _MAX_RUNE),):
+        return "(?!)" if negated else "(?s:.)"
+    inner = "".join(_escaped(low) if low == high else f"{_escaped(low)}-{_escaped(high)}" for low, high in merged)
+    text = f"[^{inner}]" if negated else f"[{inner}]"
+    return f"(?i:{text})" if flags.fold_case else text
+
+
+def _escaped(code_point: int) -> str:
+    return f"\\U{code_point:08x}"
+
+
+def _merged(ranges: _Ranges) -> _Ranges:
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return tuple(merged)
+
+
+def _complement(ranges: _Ranges) -> _Ranges:
+    outside = []
+    following = 0
+    for low, high in _merged(ranges):
+        if low > following:
+            outside.append((following, low - 1))
+        following = high + 1
+    if following <= _MAX_RUNE:
+        outside.append((following, _MAX_RUNE))
+    return tuple(outside)
+
+
+def _category(name: str, position: int) -> _Ranges:
+    if not _GENERAL_CATEGORIES.fullmatch(name):
+        raise RegexError(
+            f"unknown or unsupported Unicode class {name!r}; general categories such as L, Lu or Nd are known, "
+            "scripts are not: write a range such as [\\x{370}-\\x{3ff}]",
+            position,
+        )
+    return _category_ranges(name)
+
+
+@lru_cache(maxsize=64)
+def _category_ranges(name: str) -> _Ranges:
+    ranges: list[tuple[int, int]] = []
+    start: int | None = None
+    for code_point in range(_MAX_RUNE + 2):
+        inside = code_point <= _MAX_RUNE and _in_category(unicodedata.category(chr(code_point)), name)
+        if inside and start is None:
+            start = code_point
+        elif not inside and start is not None:
+            ranges.append((start, code_point - 1))
+            start = None
+    return tuple(ranges)
+
+
+def _in_category(category: str, name: str) -> bool:
+    # Unassigned code points (Cn) belong to no class of Go's, not even to C.
+    return category != "Cn" and category.startswith(name)
