@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from otelmon.labels import Labels
+from otelmon.labels import EMPTY_LABELS, Labels
 from otelmon.rules.model import Severity, Unit
 
 
@@ -26,6 +26,10 @@ class Alert:
     ``labels`` is the identity: the sample's labels without the metric name, the rule's labels, and ``alertname``.
     ``active_at`` is when the expression began to hold, ``fired_at`` when it had held for long enough,
     ``resolved_at`` when it was over. ``last_held_at`` is the last evaluation at which the expression held.
+    ``stopped_at`` is the first evaluation at which a firing alert's expression no longer held, while the rule keeps it
+    firing; None again once it holds.
+    ``series`` is the label set that the expression returned, before the rule's labels were put over it: by it the
+    alert is found again among an evaluation's measured values.
     ``value`` is the value of the last evaluation at which it held, ``bound`` the limit it is compared with.
     ``restored`` is set after a restart until the expression has been measured again: such an alert resolves on a
     measured value only, never because the window is not yet filled.
@@ -40,6 +44,8 @@ class Alert:
     fired_at: datetime | None = None
     resolved_at: datetime | None = None
     last_held_at: datetime | None = None
+    stopped_at: datetime | None = None
+    series: Labels = EMPTY_LABELS
     value: float
     bound: float | None = None
     operator: str = ""
@@ -62,6 +68,7 @@ class TransitionReason(StrEnum):
     STOPPED = "the expression no longer holds"
     STOPPED_BEFORE_FIRING = "the expression stopped holding before the alert fired"
     EXPIRED = "no value was put in by hand for five minutes"
+    LIMIT_EXCEEDED = "the rule has more alerts than its group's limit, so it keeps none"
     RULE_REMOVED = "the rule is no longer configured"
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from otelmon.alerts.model import Alert
+from otelmon.rules.model import Severity
 
 
 class IncidentState(StrEnum):
@@ -52,6 +53,16 @@ class Incident:
     resolved_at: datetime | None = None
     timeline: tuple[Event, ...] = ()
 
+    @property
+    def severity(self) -> Severity:
+        """The highest severity among its alerts."""
+        return max((alert.severity for alert in self.alerts), key=lambda severity: severity.rank)
+
+    @property
+    def lasted_seconds(self) -> float | None:
+        """Seconds from triggered to resolved; None while it is open."""
+        return None if self.resolved_at is None else (self.resolved_at - self.triggered_at).total_seconds()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledge:
@@ -67,3 +78,19 @@ class Change:
 
     incident: Incident
     event: Event
+
+
+class RefusalReason(StrEnum):
+    """Why a person's request does not apply."""
+
+    UNKNOWN = "no open incident has this id"
+    ALREADY_ACKNOWLEDGED = "the incident is already acknowledged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A request that was not carried out, and why; ``detail`` is who acknowledged before, where that is the reason."""
+
+    request: Acknowledge
+    reason: RefusalReason
+    detail: str = ""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
+
+from otelmon.rules.model import Severity
 
 
 class MentionKind(StrEnum):
@@ -19,3 +23,10 @@ class Mention:
 
     kind: MentionKind
     id: str
+
+
+class OnCall(Protocol):
+    """Who is on call; a fixed list and a schedule answer alike."""
+
+    def who(self, severity: Severity, at: datetime) -> tuple[Mention, ...]:
+        """The people and roles to ping for an incident of this severity at this instant; empty for nobody."""

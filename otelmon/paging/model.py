@@ -87,12 +87,15 @@ class Outcome:
     """What became of an attempt to send a page, always with a reason.
 
     ``message_id`` is the target's own id of the message (DELIVERED); ``retry_at`` says when to try again (RETRY).
+    ``uncertain`` says of a RETRY that the target may have taken the page nevertheless (the connection broke or timed
+    out after the request was written); it is False where the target said no.
     """
 
     kind: OutcomeKind
     reason: str
     message_id: str = ""
     retry_at: datetime | None = None
+    uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
