@@ -44,7 +44,8 @@ def _acknowledged(change: Change, target: str, on_call: OnCall, about: About) ->
 def _resolved(change: Change, target: str, on_call: OnCall, about: About) -> Iterator[Page]:  # noqa: ARG001
     shown = triggered_message(change.incident, about=about, mentions=())
     yield _page(change, PageReason.RESOLVED, target, shown, edits=_first_page(change.incident, target))
-    yield _page(change, PageReason.RESOLVED, target, resolved_message(change.incident, about=about))
+    line = resolved_message(change.incident, about=about)
+    yield _page(change, PageReason.RESOLVED, target, line, follows=_first_page(change.incident, target))
 
 
 _DECISIONS: dict[EventKind, Callable[[Change, str, OnCall, About], Iterator[Page]]] = {
@@ -54,7 +55,9 @@ _DECISIONS: dict[EventKind, Callable[[Change, str, OnCall, About], Iterator[Page
 }
 
 
-def _page(change: Change, reason: PageReason, target: str, message: Message, *, edits: str = "") -> Page:
+def _page(
+    change: Change, reason: PageReason, target: str, message: Message, *, edits: str = "", follows: str = ""
+) -> Page:
     action = PageAction.EDIT if edits else PageAction.POST
     number = sum(1 for event in change.incident.timeline if event.kind is change.event.kind)
     return Page(
@@ -65,6 +68,7 @@ def _page(change: Change, reason: PageReason, target: str, message: Message, *, 
         target=target,
         message=message,
         edits=edits,
+        follows=follows,
         due_at=change.event.at,
     )
 

@@ -61,7 +61,8 @@ class Page:
     """One message to one target.
 
     ``id`` is unique and derived from what it is about, so that deciding twice owes once. ``target`` names the
-    notifier. An EDIT names in ``edits`` the page whose message it changes.
+    notifier. An EDIT names in ``edits`` the page whose message it changes; a POST may name in ``follows`` a page that
+    has to be sent before it.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Page:
     target: str
     message: Message
     edits: str = ""
+    follows: str = ""
     due_at: datetime
 
 

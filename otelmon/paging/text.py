@@ -93,7 +93,7 @@ def _spoken(name: str) -> str:
 
 
 def _headline(alert: Alert) -> str:
-    """ "Error rate 12.4 % (limit 5 %)"; only the name where nothing says what the value is compared with."""
+    """Such as "Error rate 12.4 % (limit 5 %)"; only the name where nothing says what the value is compared with."""
     name = _spoken(alert.name)
     if alert.bound is None:
         return name if alert.unit is Unit.NONE else f"{name} {format_value(alert.value, alert.unit)}"
@@ -106,7 +106,7 @@ def _headline(alert: Alert) -> str:
 
 
 def _place(alert: Alert, about: About) -> str:
-    """ "for /checkout on shop, production": what tells this series from its siblings, then where it runs."""
+    """Such as "for /checkout on shop, production": what tells the series from its siblings, then where it runs."""
     own = [value for name, value in alert.series.items() if name not in _SAID_ELSEWHERE]
     which = f"for {', '.join(own)} " if 0 < len(own) <= _MOST_IN_TITLE else ""
     where = ", ".join(part for part in (_service(alert.labels, about), about.environment) if part)

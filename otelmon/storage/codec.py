@@ -1,0 +1,215 @@
+"""Values as JSON and back. What a newer or older minor version wrote and this one does not know is left out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from otelmon.alerts.model import Alert, AlertState
+from otelmon.incidents.model import Acknowledge, Event, EventKind, Incident, IncidentState
+from otelmon.labels import Labels
+from otelmon.oncall.model import Mention, MentionKind
+from otelmon.paging.model import Field, Message, Page, PageAction, PageReason
+from otelmon.rules.model import Severity, Unit
+
+Plain = dict[str, Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_json(plain: Any) -> str:
+    """JSON in ASCII without white space; NaN and infinities as Python's json writes them."""
+    return json.dumps(plain, separators=(",", ":"))
+
+
+def micros(instant: datetime) -> int:
+    """Whole microseconds since 1970."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def instant(microseconds: int) -> datetime:
+    """The instant of so many microseconds since 1970, in UTC."""
+    return _EPOCH + microseconds * _MICROSECOND
+
+
+def digest(labels: Labels) -> str:
+    """A fixed-length name of a label set."""
+    return hashlib.blake2b(labels_text(labels).encode(), digest_size=16).hexdigest()
+
+
+def labels_text(labels: Labels) -> str:
+    """A label set as JSON, equal for equal sets."""
+    return to_json(dict(labels.pairs))
+
+
+def printable(text: str) -> str:
+    """Text that every database takes: without NUL, lone surrogates replaced."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def encode_alert(alert: Alert) -> Plain:
+    """An alert as JSON's types."""
+    return {
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "severity": alert.severity.value,
+        "state": alert.state.value,
+        "active_at": micros(alert.active_at),
+        "fired_at": _optional(alert.fired_at),
+        "resolved_at": _optional(alert.resolved_at),
+        "last_held_at": _optional(alert.last_held_at),
+        "stopped_at": _optional(alert.stopped_at),
+        "series": dict(alert.series),
+        "value": alert.value,
+        "bound": alert.bound,
+        "operator": alert.operator,
+        "unit": alert.unit.value,
+        "restored": alert.restored,
+        "manual": alert.manual,
+        "context": dict(alert.context),
+    }
+
+
+def decode_alert(plain: Mapping[str, Any]) -> Alert:
+    """The alert that was encoded."""
+    return Alert(
+        labels=Labels(plain["labels"]),
+        annotations=plain["annotations"],
+        severity=Severity(plain["severity"]),
+        state=AlertState(plain["state"]),
+        active_at=instant(plain["active_at"]),
+        fired_at=_instant(plain.get("fired_at")),
+        resolved_at=_instant(plain.get("resolved_at")),
+        last_held_at=_instant(plain.get("last_held_at")),
+        stopped_at=_instant(plain.get("stopped_at")),
+        series=Labels(plain.get("series", {})),
+        value=plain["value"],
+        bound=plain.get("bound"),
+        operator=plain.get("operator", ""),
+        unit=Unit(plain.get("unit", "")),
+        restored=plain.get("restored", False),
+        manual=plain.get("manual", False),
+        context=plain.get("context", {}),
+    )
+
+
+def encode_incident(incident: Incident) -> Plain:
+    """An incident, its alerts and its timeline as JSON's types."""
+    return {
+        "id": incident.id,
+        "state": incident.state.value,
+        "alerts": [encode_alert(alert) for alert in incident.alerts],
+        "triggered_at": micros(incident.triggered_at),
+        "acknowledged_at": _optional(incident.acknowledged_at),
+        "acknowledged_by": incident.acknowledged_by,
+        "resolved_at": _optional(incident.resolved_at),
+        "timeline": [
+            {"at": micros(event.at), "kind": event.kind.value, "by": event.by, "text": event.text}
+            for event in incident.timeline
+        ],
+    }
+
+
+def decode_incident(plain: Mapping[str, Any]) -> Incident:
+    """The incident that was encoded."""
+    return Incident(
+        id=plain["id"],
+        state=IncidentState(plain["state"]),
+        alerts=tuple(decode_alert(alert) for alert in plain["alerts"]),
+        triggered_at=instant(plain["triggered_at"]),
+        acknowledged_at=_instant(plain.get("acknowledged_at")),
+        acknowledged_by=plain.get("acknowledged_by", ""),
+        resolved_at=_instant(plain.get("resolved_at")),
+        timeline=tuple(
+            Event(
+                at=instant(event["at"]),
+                kind=EventKind(event["kind"]),
+                by=event.get("by", ""),
+                text=event.get("text", ""),
+            )
+            for event in plain.get("timeline", ())
+        ),
+    )
+
+
+def encode_page(page: Page) -> Plain:
+    """A page and its message as JSON's types."""
+    message = page.message
+    return {
+        "id": page.id,
+        "incident_id": page.incident_id,
+        "reason": page.reason.name,
+        "action": page.action.value,
+        "target": page.target,
+        "edits": page.edits,
+        "follows": page.follows,
+        "due_at": micros(page.due_at),
+        "message": {
+            "severity": message.severity.value,
+            "resolved": message.resolved,
+            "acknowledged_by": message.acknowledged_by,
+            "title": message.title,
+            "description": message.description,
+            "mentions": [[mention.kind.value, mention.id] for mention in message.mentions],
+            "fields": [[field.name, field.value, field.inline] for field in message.fields],
+            "link": message.link,
+            "since_at": _optional(message.since_at),
+            "footer": message.footer,
+            "short": message.short,
+        },
+    }
+
+
+def decode_page(plain: Mapping[str, Any]) -> Page:
+    """The page that was encoded."""
+    return Page(
+        id=plain["id"],
+        incident_id=plain["incident_id"],
+        reason=PageReason[plain["reason"]],
+        action=PageAction(plain["action"]),
+        target=plain["target"],
+        message=_decode_message(plain["message"]),
+        edits=plain.get("edits", ""),
+        follows=plain.get("follows", ""),
+        due_at=instant(plain["due_at"]),
+    )
+
+
+def _decode_message(plain: Mapping[str, Any]) -> Message:
+    return Message(
+        severity=Severity(plain["severity"]),
+        resolved=plain.get("resolved", False),
+        acknowledged_by=plain.get("acknowledged_by", ""),
+        title=plain["title"],
+        description=plain.get("description", ""),
+        mentions=tuple(Mention(kind=MentionKind(kind), id=id_) for kind, id_ in plain.get("mentions", ())),
+        fields=tuple(Field(name=name, value=value, inline=inline) for name, value, inline in plain.get("fields", ())),
+        link=plain.get("link", ""),
+        since_at=_instant(plain.get("since_at")),
+        footer=plain.get("footer", ""),
+        short=plain.get("short", False),
+    )
+
+
+def encode_request(body: Acknowledge) -> tuple[str, Plain]:
+    """The kind of a request, and the request as JSON's types."""
+    return "acknowledge", {"incident_id": body.incident_id, "by": body.by}
+
+
+def decode_request(kind: str, plain: Mapping[str, Any]) -> Acknowledge | None:
+    """The request that was encoded; None where a newer version asked for what this one cannot do."""
+    if kind != "acknowledge":
+        return None
+    return Acknowledge(incident_id=plain["incident_id"], by=plain["by"])
+
+
+def _optional(at: datetime | None) -> int | None:
+    return None if at is None else micros(at)
+
+
+def _instant(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else instant(microseconds)

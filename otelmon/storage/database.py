@@ -1,0 +1,247 @@
+"""Storage in a database, for whatever SQLAlchemy Core connects to."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from threading import RLock
+from typing import Protocol
+
+from sqlalchemy import Connection, case, delete, select, update
+
+from otelmon.alerts.model import Alert
+from otelmon.incidents.ids import typed_id
+from otelmon.incidents.model import Acknowledge, Change, Incident, IncidentState
+from otelmon.labels import Labels
+from otelmon.paging.model import Outcome, OwedPage, Page
+from otelmon.sample import Sample
+from otelmon.storage import history, outbox
+from otelmon.storage.codec import (
+    decode_alert,
+    decode_incident,
+    decode_request,
+    digest,
+    encode_alert,
+    encode_incident,
+    encode_request,
+    instant,
+    micros,
+    printable,
+    to_json,
+)
+from otelmon.storage.outbox import PageState
+from otelmon.storage.store import Depth, Request, Restored
+from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS
+
+_BATCH = 500
+_SAVED_AT = "saved_at"
+
+
+class Database(Protocol):
+    """A database that is open: transactions, with every failure as StateError."""
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A transaction that only reads."""
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction that writes, alone from its start."""
+
+    def close(self) -> None:
+        """Gives up files and connections."""
+
+
+class DatabaseStorage:
+    """Storage over a Database; see ``otelmon.storage.store.Storage`` for what each method does."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # One call at a time: the numbers of the series below belong to one transaction.
+        self._lock = RLock()
+        self._numbers = history.SeriesNumbers()
+
+    def restore(self) -> Restored:
+        """The state as it was last saved."""
+        with self._lock, self._database.reading() as connection:
+            self._numbers.forget()
+            alerts: dict[str, dict[Labels, Alert]] = {}
+            rows = connection.execute(select(ALERTS.c.rule, ALERTS.c.body).order_by(ALERTS.c.rule, ALERTS.c.position))
+            for row in rows:
+                alert = decode_alert(json.loads(row.body))
+                alerts.setdefault(row.rule, {})[alert.labels] = alert
+            is_open = INCIDENTS.c.state != IncidentState.RESOLVED.value
+            opened = select(INCIDENTS.c.body).where(is_open).order_by(INCIDENTS.c.triggered_at, INCIDENTS.c.id)
+            incidents = [decode_incident(json.loads(body)) for body in connection.scalars(opened)]
+            saved_at = connection.scalar(select(META.c.value).where(META.c.name == _SAVED_AT))
+            return Restored(
+                alerts=alerts,
+                incidents={incident.id: incident for incident in incidents},
+                known_ids=frozenset(connection.scalars(select(INCIDENTS.c.id))),
+                saved_at=None if saved_at is None else instant(int(saved_at)),
+            )
+
+    def samples(self, since: float) -> Iterator[Sample]:
+        """The samples at ``since`` or later, in the order of their time."""
+        with self._lock, self._database.reading() as connection:
+            numbers = history.tick_numbers(connection, since)
+            labels = history.series_labels(connection)
+        for number in numbers:
+            # One tick at a time, so that reading a long window holds up nobody.
+            with self._lock, self._database.reading() as connection:
+                samples = list(history.read(connection, number, labels, since))
+            yield from samples
+
+    def save(
+        self,
+        at: datetime,
+        *,
+        alerts: Mapping[str, Mapping[Labels, Alert]],
+        changes: Sequence[Change] = (),
+        incidents: Iterable[Incident] = (),
+        pages: Sequence[Page] = (),
+        samples: Sequence[Sample] = (),
+        taken: Sequence[str] = (),
+    ) -> None:
+        """Saves what a tick decided: state and outbox in one transaction."""
+        written = {incident.id: incident for incident in incidents}
+        written |= {change.incident.id: change.incident for change in changes}
+        with self._lock:
+            try:
+                with self._database.writing() as connection:
+                    for rule, of_rule in alerts.items():
+                        _write_alerts(connection, printable(rule), of_rule)
+                    _write_incidents(connection, list(written.values()))
+                    outbox.owe(connection, pages, micros(at))
+                    if taken:
+                        connection.execute(delete(REQUESTS).where(REQUESTS.c.id.in_(taken)))
+                    history.append(connection, self._numbers, samples)
+                    _write_meta(connection, _SAVED_AT, str(micros(at)))
+            except BaseException:
+                self._numbers.rolled_back()
+                raise
+            self._numbers.committed()
+
+    def claim(
+        self, at: datetime, *, lease_seconds: float, limit: int, targets: Sequence[str] | None = None
+    ) -> list[OwedPage]:
+        """Pages to send now, nobody else's until the lease ends; most urgent first."""
+        lease_until = micros(at + timedelta(seconds=lease_seconds))
+        with self._lock, self._database.writing() as connection:
+            return outbox.claim(connection, micros(at), lease_until, limit, targets)
+
+    def record(self, page_id: str, outcome: Outcome, at: datetime) -> None:
+        """What became of a claimed page."""
+        with self._lock, self._database.writing() as connection:
+            outbox.record(connection, page_id, outcome, micros(at))
+
+    def depth(self, at: datetime) -> Depth:
+        """How many pages the outbox holds."""
+        with self._lock, self._database.reading() as connection:
+            counts, oldest = outbox.counts(connection, micros(at))
+        return Depth(
+            due=counts.get(PageState.DUE, 0),
+            waiting=counts.get(outbox.WAITING, 0),
+            sending=counts.get(PageState.CLAIMED, 0),
+            delivered=counts.get(PageState.DELIVERED, 0),
+            rejected=counts.get(PageState.REJECTED, 0),
+            dropped=counts.get(PageState.DROPPED, 0),
+            oldest_due_at=None if oldest is None else instant(oldest),
+        )
+
+    def ask(self, body: Acknowledge, at: datetime) -> str:
+        """Leaves a request for the running monitor; the request's id."""
+        id_ = uuid.uuid4().hex
+        kind, plain = encode_request(body)
+        with self._lock, self._database.writing() as connection:
+            row = {"id": id_, "asked_at": micros(at), "kind": kind, "body": to_json(plain)}
+            connection.execute(REQUESTS.insert().values(row))
+        return id_
+
+    def requests(self) -> tuple[Request, ...]:
+        """The requests that were not handled yet, in the order in which they were made."""
+        with self._lock, self._database.reading() as connection:
+            rows = connection.execute(select(REQUESTS).order_by(REQUESTS.c.number)).all()
+        asked = ((row, decode_request(row.kind, json.loads(row.body))) for row in rows)
+        return tuple(
+            Request(id=row.id, asked_at=instant(row.asked_at), body=body) for row, body in asked if body is not None
+        )
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """An incident by its id, open or resolved."""
+        wanted = select(INCIDENTS.c.body).where(INCIDENTS.c.id == printable(typed_id(incident_id)))
+        with self._lock, self._database.reading() as connection:
+            body = connection.scalar(wanted)
+        return None if body is None else decode_incident(json.loads(body))
+
+    def incidents(self, limit: int = 50) -> tuple[Incident, ...]:
+        """The latest incidents, open ones first."""
+        over = case((INCIDENTS.c.state == IncidentState.RESOLVED.value, 1), else_=0)
+        wanted = select(INCIDENTS.c.body).order_by(over, INCIDENTS.c.triggered_at.desc(), INCIDENTS.c.id).limit(limit)
+        with self._lock, self._database.reading() as connection:
+            return tuple(decode_incident(json.loads(body)) for body in connection.scalars(wanted))
+
+    def shift(self, seconds: float) -> None:
+        """The wall clock jumped: whatever is due, leased or sampled moves with it."""
+        by = round(seconds * 1_000_000)
+        unsent = PAGES.c.state.in_([PageState.DUE, PageState.CLAIMED])
+        moved = {name: PAGES.c[name] + by for name in ("due_at", "lease_until", "decided_at")}
+        with self._lock, self._database.writing() as connection:
+            connection.execute(update(PAGES).where(unsent).values(moved))
+            history.shift(connection, seconds)
+
+    def prune(self, *, samples_before: float, finished_before: datetime) -> None:
+        """Deletes old samples, and incidents resolved before the instant with all that was sent for them."""
+        before = micros(finished_before)
+        unsent = select(PAGES.c.incident_id).where(PAGES.c.state.in_([PageState.DUE, PageState.CLAIMED]))
+        over = (INCIDENTS.c.resolved_at < before) & INCIDENTS.c.id.not_in(unsent)
+        kept = select(INCIDENTS.c.id)
+        with self._lock:
+            try:
+                with self._database.writing() as connection:
+                    history.prune(connection, self._numbers, samples_before)
+                    connection.execute(delete(INCIDENTS).where(over))
+                    done = (PAGES.c.finished_at < before) & PAGES.c.incident_id.not_in(kept)
+                    connection.execute(delete(PAGES).where(done))
+            finally:
+                self._numbers.committed()
+
+    def close(self) -> None:
+        """Gives up files and connections."""
+        with self._lock:
+            self._database.close()
+
+
+def _write_alerts(connection: Connection, rule: str, alerts: Mapping[Labels, Alert]) -> None:
+    connection.execute(delete(ALERTS).where(ALERTS.c.rule == rule))
+    rows = [
+        {"rule": rule, "labels_digest": digest(labels), "position": position, "body": to_json(encode_alert(alert))}
+        for position, (labels, alert) in enumerate(alerts.items())
+    ]
+    if rows:
+        connection.execute(ALERTS.insert(), rows)
+
+
+def _write_incidents(connection: Connection, incidents: Sequence[Incident]) -> None:
+    ids = [incident.id for incident in incidents]
+    for start in range(0, len(ids), _BATCH):
+        connection.execute(delete(INCIDENTS).where(INCIDENTS.c.id.in_(ids[start : start + _BATCH])))
+    rows = [
+        {
+            "id": incident.id,
+            "state": incident.state.value,
+            "triggered_at": micros(incident.triggered_at),
+            "resolved_at": None if incident.resolved_at is None else micros(incident.resolved_at),
+            "body": to_json(encode_incident(incident)),
+        }
+        for incident in incidents
+    ]
+    if rows:
+        connection.execute(INCIDENTS.insert(), rows)
+
+
+def _write_meta(connection: Connection, name: str, value: str) -> None:
+    updated = connection.execute(update(META).where(META.c.name == name).values(value=value))
+    if not updated.rowcount:
+        connection.execute(META.insert().values(name=name, value=value))

@@ -1,0 +1,220 @@
+"""The outbox: which of the owed pages may be sent now, and what became of them.
+
+Functions over an open transaction. The rules, in the order in which they are applied to a page that is due:
+
+1. A new message about an incident that is acknowledged or resolved meanwhile is dropped.
+2. An edit, and the message that says an incident is resolved, wait until the first message of the incident to the same
+   target is delivered or rejected. Where that one was dropped they are dropped too; but where an attempt at it may have
+   arrived (its answer was lost), the message that says "resolved" is sent, so that nobody is left with an open page.
+3. Of several edits of one message only the latest is sent, and never two at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, case, func, or_, select, update
+
+from otelmon.incidents.model import IncidentState
+from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, Page, PageAction, PageReason
+from otelmon.storage.codec import decode_page, encode_page, micros, printable, to_json
+from otelmon.storage.tables import INCIDENTS, PAGES
+
+_BATCH = 500
+# How many rows are looked at beside as many as may be claimed, before asking for more.
+_SCANNED = 200
+
+
+class PageState(StrEnum):
+    """Where a page in the outbox stands."""
+
+    DUE = "due"
+    CLAIMED = "claimed"
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    DROPPED = "dropped"
+
+
+class DropReason(StrEnum):
+    """Why a page was not sent."""
+
+    ACKNOWLEDGED = "the incident was acknowledged before the page was sent"
+    RESOLVED = "the incident was resolved before the page was sent"
+    NEVER_SENT = "the message it is about was never sent"
+    REJECTED = "the message it edits was rejected"
+    SUPERSEDED = "a later edit of the same message is owed"
+
+
+WAITING = "waiting"
+_FINISHED = (PageState.DELIVERED, PageState.REJECTED, PageState.DROPPED)
+_UNSENT = (PageState.DUE, PageState.CLAIMED)
+_OVER = {IncidentState.ACKNOWLEDGED: DropReason.ACKNOWLEDGED, IncidentState.RESOLVED: DropReason.RESOLVED}
+
+
+def owe(connection: Connection, pages: Sequence[Page], now: int) -> None:
+    """Adds pages; one whose id is there already is not owed again."""
+    wanted = {page.id: page for page in pages}
+    ids = list(wanted)
+    for start in range(0, len(ids), _BATCH):
+        batch = ids[start : start + _BATCH]
+        known = set(connection.scalars(select(PAGES.c.id).where(PAGES.c.id.in_(batch))))
+        rows = [_row(wanted[id_], now) for id_ in batch if id_ not in known]
+        if rows:
+            connection.execute(PAGES.insert(), rows)
+
+
+def claim(
+    connection: Connection, now: int, lease_until: int, limit: int, targets: Sequence[str] | None
+) -> list[OwedPage]:
+    """The pages to send now, leased until ``lease_until``."""
+    _expire_leases(connection, now)
+    chosen: list[Row[Any]] = []
+    while len(chosen) < limit:
+        rows = connection.execute(_sendable(now, targets).limit(limit + _SCANNED)).all()
+        dropped = 0
+        for row in rows:
+            if len(chosen) >= limit:
+                break
+            reason = _drop_reason(connection, row)
+            if reason is not None:
+                dropped += 1
+                _drop(connection, row, reason, now)
+            elif row.number not in {other.number for other in chosen} and not _edited_now(connection, row):
+                chosen.append(row)
+                leased = {"state": PageState.CLAIMED, "lease_until": lease_until, "attempts": row.attempts + 1}
+                connection.execute(update(PAGES).where(PAGES.c.number == row.number).values(leased))
+        if not dropped:
+            break
+    bodies = select(PAGES.c.number, PAGES.c.body).where(PAGES.c.number.in_([row.number for row in chosen]))
+    body_of = {row.number: row.body for row in connection.execute(bodies)}
+    return [
+        OwedPage(
+            page=decode_page(json.loads(body_of[row.number])),
+            attempts=row.attempts,
+            edited_message_id=row.first_message_id if row.edits else "",
+        )
+        for row in chosen
+    ]
+
+
+def record(connection: Connection, page_id: str, outcome: Outcome, now: int) -> None:
+    """Writes down an outcome. What was delivered stays delivered, whatever a late second answer says."""
+    values: dict[str, Any] = {"outcome": printable(outcome.reason), "lease_until": None}
+    if outcome.kind is OutcomeKind.RETRY:
+        due_at = now if outcome.retry_at is None else micros(outcome.retry_at)
+        values |= {"state": PageState.DUE, "due_at": due_at}
+        if outcome.uncertain:
+            values["uncertain"] = True
+    elif outcome.kind is OutcomeKind.DELIVERED:
+        values |= {"state": PageState.DELIVERED, "message_id": printable(outcome.message_id), "finished_at": now}
+    else:
+        values |= {"state": PageState.REJECTED, "finished_at": now}
+    unless = [PageState.DELIVERED] if outcome.kind is OutcomeKind.DELIVERED else list(_FINISHED)
+    wanted = (PAGES.c.id == page_id) & PAGES.c.state.not_in(unless)
+    connection.execute(update(PAGES).where(wanted).values(values))
+
+
+def counts(connection: Connection, now: int) -> tuple[dict[str, int], int | None]:
+    """How many pages are in each state ("waiting" beside the states), and since when the oldest unsent one is owed."""
+    first = PAGES.alias("first")
+    waits = (PAGES.c.state == PageState.DUE) & ((PAGES.c.due_at > now) | first.c.state.in_(_UNSENT))
+    name = case((waits, WAITING), else_=PAGES.c.state)
+    rows = connection.execute(
+        select(name, func.count()).select_from(PAGES.outerjoin(first, first.c.id == PAGES.c.follows)).group_by(name)
+    )
+    oldest = connection.scalar(select(func.min(PAGES.c.decided_at)).where(PAGES.c.state.in_(_UNSENT)))
+    return {row[0]: row[1] for row in rows}, oldest
+
+
+def _row(page: Page, now: int) -> dict[str, Any]:
+    return {
+        "id": page.id,
+        "incident_id": page.incident_id,
+        "reason": page.reason.name,
+        "action": page.action.value,
+        "target": page.target,
+        "severity_rank": page.message.severity.rank,
+        "edits": page.edits,
+        "follows": page.edits or page.follows,
+        "body": to_json(encode_page(page)),
+        "state": PageState.DUE.value,
+        "decided_at": now,
+        "due_at": micros(page.due_at),
+        "attempts": 0,
+        "uncertain": False,
+        "message_id": "",
+        "outcome": "",
+    }
+
+
+def _expire_leases(connection: Connection, now: int) -> None:
+    """A page whose sender was never heard of again is due again; whether it was sent nobody knows."""
+    expired = (PAGES.c.state == PageState.CLAIMED) & (PAGES.c.lease_until <= now)
+    values = {"state": PageState.DUE, "lease_until": None, "uncertain": True}
+    connection.execute(update(PAGES).where(expired).values(values))
+
+
+def _sendable(now: int, targets: Sequence[str] | None) -> Select[Any]:
+    """What is due and need not wait for an earlier page, most urgent first.
+
+    Critical before warning, new messages before "resolved", edits last.
+    """
+    first = PAGES.alias("first")
+    urgency = case(
+        (PAGES.c.action == PageAction.EDIT.value, 2),
+        (PAGES.c.reason == PageReason.RESOLVED.name, 1),
+        else_=0,
+    )
+    columns = [PAGES.c[name] for name in ("number", "reason", "edits", "follows", "attempts")]
+    wanted = (
+        select(
+            *columns,
+            first.c.state.label("first_state"),
+            first.c.uncertain.label("first_uncertain"),
+            first.c.message_id.label("first_message_id"),
+            INCIDENTS.c.state.label("incident_state"),
+        )
+        .select_from(
+            PAGES.outerjoin(first, first.c.id == PAGES.c.follows).outerjoin(
+                INCIDENTS, INCIDENTS.c.id == PAGES.c.incident_id
+            )
+        )
+        .where(PAGES.c.state == PageState.DUE, PAGES.c.due_at <= now)
+        .where(or_(first.c.state.is_(None), first.c.state.not_in(_UNSENT)))
+        .order_by(PAGES.c.severity_rank.desc(), urgency, PAGES.c.number)
+    )
+    return wanted if targets is None else wanted.where(PAGES.c.target.in_(targets))
+
+
+def _drop_reason(connection: Connection, row: Row[Any]) -> DropReason | None:
+    """Why a page that could be sent is not to be sent; None for one that is."""
+    if row.reason == PageReason.TRIGGERED.name:
+        return _OVER.get(row.incident_state)
+    if not row.follows:
+        return None
+    if row.first_state == PageState.DROPPED and row.first_uncertain and not row.edits:
+        return None
+    if row.first_state in (None, PageState.DROPPED):
+        return DropReason.NEVER_SENT
+    if not row.edits:
+        return None
+    if row.first_state == PageState.REJECTED:
+        return DropReason.REJECTED
+    later = select(PAGES.c.number).where(PAGES.c.edits == row.edits, PAGES.c.number > row.number).limit(1)
+    return None if connection.scalar(later) is None else DropReason.SUPERSEDED
+
+
+def _edited_now(connection: Connection, row: Row[Any]) -> bool:
+    """Whether somebody is sending an earlier edit of the same message."""
+    if not row.edits:
+        return False
+    claimed = (PAGES.c.edits == row.edits) & (PAGES.c.state == PageState.CLAIMED)
+    return connection.scalar(select(PAGES.c.number).where(claimed).limit(1)) is not None
+
+
+def _drop(connection: Connection, row: Row[Any], reason: DropReason, now: int) -> None:
+    values = {"state": PageState.DROPPED, "outcome": reason.value, "finished_at": now}
+    connection.execute(update(PAGES).where(PAGES.c.number == row.number).values(values))

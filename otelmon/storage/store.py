@@ -1,0 +1,121 @@
+"""What is kept over a restart, and the protocol of whatever keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from otelmon.alerts.model import Alert
+from otelmon.incidents.model import Acknowledge, Change, Incident
+from otelmon.labels import Labels
+from otelmon.paging.model import Outcome, OwedPage, Page
+from otelmon.sample import Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """The state as it was last saved.
+
+    ``alerts`` are the pending and firing ones by rule, ``incidents`` the open ones by id, ``known_ids`` the ids of all
+    incidents that are kept, resolved ones included. ``saved_at`` is None when nothing was ever saved.
+    """
+
+    alerts: Mapping[str, Mapping[Labels, Alert]] = field(default_factory=dict)
+    incidents: Mapping[str, Incident] = field(default_factory=dict)
+    known_ids: frozenset[str] = frozenset()
+    saved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What another process asked for; ``id`` is unique and handed back to ``save`` once it is handled."""
+
+    id: str
+    asked_at: datetime
+    body: Acknowledge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """How many pages the outbox holds, by what became of them.
+
+    ``due`` can be sent now, ``waiting`` wait for their time or for an earlier page, ``sending`` are leased, ``dropped``
+    were not sent because their incident was over or acknowledged before. ``oldest_due_at`` is since when the oldest
+    page that is not sent is owed.
+    """
+
+    due: int = 0
+    waiting: int = 0
+    sending: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    oldest_due_at: datetime | None = None
+
+
+class Storage(Protocol):
+    """Keeps the state; every call is safe from any thread and raises StateError when it cannot be done.
+
+    A call is one transaction: done wholly or not at all, also when the process is killed in the middle of it.
+    """
+
+    def restore(self) -> Restored:
+        """The state as it was last saved."""
+
+    def samples(self, since: float) -> Iterator[Sample]:
+        """The samples saved with an instant of ``since`` (unix seconds) or later, in the order of their time."""
+
+    def save(
+        self,
+        at: datetime,
+        *,
+        alerts: Mapping[str, Mapping[Labels, Alert]],
+        changes: Sequence[Change] = (),
+        incidents: Iterable[Incident] = (),
+        pages: Sequence[Page] = (),
+        samples: Sequence[Sample] = (),
+        taken: Sequence[str] = (),
+    ) -> None:
+        """Saves what a tick decided: state and outbox in one transaction.
+
+        ``alerts`` replaces the alerts of the rules it names and leaves other rules' alone (an empty mapping removes
+        them). ``changes`` writes their incidents, ``incidents`` further ones that did not change but were refreshed. A
+        page whose id is known already is not owed again. ``taken`` are ids of requests that were handled.
+        """
+
+    def claim(
+        self, at: datetime, *, lease_seconds: float, limit: int, targets: Sequence[str] | None = None
+    ) -> list[OwedPage]:
+        """Pages to send now, nobody else's until the lease ends; most urgent first.
+
+        ``targets`` restricts the claim to these notifiers.
+        """
+
+    def record(self, page_id: str, outcome: Outcome, at: datetime) -> None:
+        """What became of a claimed page."""
+
+    def depth(self, at: datetime) -> Depth:
+        """How many pages the outbox holds."""
+
+    def ask(self, body: Acknowledge, at: datetime) -> str:
+        """Leaves a request for the running monitor, from this or another process; the request's id."""
+
+    def requests(self) -> tuple[Request, ...]:
+        """The requests that were not handled yet, in the order in which they were made."""
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """An incident by its id, open or resolved."""
+
+    def incidents(self, limit: int = 50) -> tuple[Incident, ...]:
+        """The latest incidents: open ones first, then by when they were triggered, latest first."""
+
+    def shift(self, seconds: float) -> None:
+        """The wall clock jumped: whatever is due, leased or sampled moves with it."""
+
+    def prune(self, *, samples_before: float, finished_before: datetime) -> None:
+        """Deletes samples older than the instant, and incidents resolved before with all that was sent for them."""
+
+    def close(self) -> None:
+        """Gives up files and connections."""

@@ -1,0 +1,104 @@
+"""The tables, in SQLAlchemy Core: nothing here is peculiar to SQLite.
+
+Instants are whole microseconds since 1970 (UTC), so that they compare exactly everywhere. Bodies are JSON in ASCII: no
+database has to take a NUL or a lone surrogate that a label may carry. A label set is found by its digest, because it
+may be longer than an index takes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+
+SCHEMA_VERSION = 1
+
+METADATA = MetaData()
+
+_COUNTER = BigInteger().with_variant(Integer, "sqlite")
+
+META = Table(
+    "otelmon_meta",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+ALERTS = Table(
+    "alerts",
+    METADATA,
+    Column("rule", String, primary_key=True),
+    Column("labels_digest", String, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+INCIDENTS = Table(
+    "incidents",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("triggered_at", BigInteger, nullable=False),
+    Column("resolved_at", BigInteger),
+    Column("body", Text, nullable=False),
+    Index("incidents_by_state", "state", "triggered_at"),
+)
+
+# The outbox. ``number`` is the order in which pages were decided. ``follows`` is the page that has to be sent (or known
+# to be rejected) before this one: what an edit edits, what "resolved" answers. ``uncertain`` is set once an attempt
+# ended without saying whether the target took the page.
+PAGES = Table(
+    "pages",
+    METADATA,
+    Column("number", _COUNTER, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("incident_id", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("severity_rank", Integer, nullable=False),
+    Column("edits", String, nullable=False),
+    Column("follows", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("lease_until", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("uncertain", Boolean, nullable=False),
+    Column("message_id", String, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("finished_at", BigInteger),
+    Index("pages_by_state", "state", "due_at"),
+    Index("pages_by_incident", "incident_id"),
+    Index("pages_by_edited", "edits"),
+)
+
+REQUESTS = Table(
+    "requests",
+    METADATA,
+    Column("number", _COUNTER, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+SERIES = Table(
+    "series",
+    METADATA,
+    Column("id", _COUNTER, primary_key=True, autoincrement=True),
+    Column("labels_digest", String, nullable=False, unique=True),
+    Column("labels", Text, nullable=False),
+)
+
+# One row for all samples of a save, between ``first_at`` and ``last_at``. ``shifted`` seconds are to be added to every
+# instant in the blob, because the wall clock has jumped since.
+TICKS = Table(
+    "ticks",
+    METADATA,
+    Column("number", _COUNTER, primary_key=True, autoincrement=True),
+    Column("first_at", Float(53), nullable=False),
+    Column("last_at", Float(53), nullable=False),
+    Column("shifted", Float(53), nullable=False),
+    Column("samples", LargeBinary, nullable=False),
+    Index("ticks_by_time", "last_at"),
+)
