@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-# Prometheus, model.ParseDuration: units in this order, each at most once; d = 24 h, w = 7 d, y = 365 d.
-_UNITS = {"y": 31_536_000.0, "w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+# Prometheus, model.ParseDuration: units in this order, each at most once; d = 24 h, w = 7 d, y = 365 d. Whole
+# milliseconds, so that 1001ms and 1s1ms are the same number.
+_UNITS = {"y": 31_536_000_000, "w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _PATTERN = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
 
 
@@ -20,7 +21,8 @@ def parse_duration(text: str) -> float:
     match = _PATTERN.fullmatch(stripped)
     if not stripped or match is None:
         raise ValueError(f"{text!r} is not a duration; write a number with a unit, such as 30s, 5m, 1h30m or 1d")
-    return sum(int(number) * unit for number, unit in zip(match.groups(), _UNITS.values(), strict=True) if number)
+    lengths = zip(match.groups(), _UNITS.values(), strict=True)
+    return sum(int(number) * unit for number, unit in lengths if number) / 1000
 
 
 def format_duration(seconds: float) -> str:
@@ -34,8 +36,7 @@ def format_duration(seconds: float) -> str:
     if rest == 0:
         return "0s"
     parts = []
-    for unit, length in _UNITS.items():
-        size = round(length * 1000)
+    for unit, size in _UNITS.items():
         if unit in ("y", "w") and rest % size:
             continue
         number, rest = divmod(rest, size)

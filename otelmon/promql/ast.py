@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from otelmon.matching import Matcher, MatchOperator
@@ -43,10 +43,13 @@ class Cardinality(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """``start`` and ``end`` are character offsets of the node in the expression's text."""
+    """``start`` and ``end`` are character offsets of the node in the expression's text.
 
-    start: int
-    end: int
+    They take no part in comparison and hashing: nodes are equal that mean the same, wherever they stand.
+    """
+
+    start: int = field(compare=False)
+    end: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ class String(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DurationUnary(Node):
-    """A sign in a duration expression."""
+    """A sign in front of what is no number, in a duration expression."""
 
     operator: str
     operand: Duration
@@ -83,7 +86,10 @@ class DurationBinary(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DurationCall(Node):
-    """``step()``, ``range()``, ``min(a, b)`` or ``max(a, b)`` in a duration expression."""
+    """``step``, ``range``, ``min`` or ``max`` in a duration expression.
+
+    The last two are written ``min_of(a, b)`` and ``max_of(a, b)`` since Prometheus 3.14, ``min`` and ``max`` before.
+    """
 
     function: str
     arguments: tuple[Duration, ...] = ()
@@ -95,9 +101,11 @@ Duration = Number | DurationUnary | DurationBinary | DurationCall
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorSelector(Node):
-    """``name{matchers} offset 5m @ 0``. A metric name is also among the matchers, as ``__name__``.
+    """``name{matchers} offset 5m @ 0``. A metric name is also the first of the matchers, as ``__name__``.
 
-    ``at`` is unix seconds, or ``"start"`` / ``"end"``. ``range_modifier`` is ``"anchored"``, ``"smoothed"`` or empty.
+    ``name`` is what is written before the braces or, quoted, alone within them (``{"my.metric"}``); it is empty for
+    ``{__name__="a"}``. ``offset`` is negative for ``offset -5m``. ``at`` is unix seconds, or ``"start"`` / ``"end"``.
+    ``range_modifier`` is ``"anchored"``, ``"smoothed"`` or empty.
     """
 
     name: str
