@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from otelmon.incidents.model import Change, EventKind, Incident
 from otelmon.oncall.model import OnCall
 from otelmon.paging.model import Message, Page, PageAction, PageReason
-from otelmon.paging.text import About, resolved_message, triggered_message
+from otelmon.paging.text import Context, resolved_message, triggered_message
+
+__all__ = ["Context", "decide", "page_id"]
 
 
-def decide(changes: Iterable[Change], *, on_call: OnCall, targets: Sequence[str], about: About) -> tuple[Page, ...]:
+def decide(changes: Iterable[Change], *, on_call: OnCall, targets: Sequence[str], about: Context) -> tuple[Page, ...]:
     """The pages that these changes owe to every target (a notifier's name).
 
     Triggered is a new message that mentions whoever is on call for the severity; acknowledged is an edit of it;
@@ -30,25 +32,25 @@ def page_id(incident_id: str, reason: PageReason, action: PageAction, target: st
     return f"{incident_id}.{reason.name.lower()}.{action.value}.{number}.{target}"
 
 
-def _triggered(change: Change, target: str, on_call: OnCall, about: About) -> Iterator[Page]:
+def _triggered(change: Change, target: str, on_call: OnCall, about: Context) -> Iterator[Page]:
     mentions = on_call.who(change.incident.severity, change.event.at)
     message = triggered_message(change.incident, about=about, mentions=mentions)
     yield _page(change, PageReason.TRIGGERED, target, message)
 
 
-def _acknowledged(change: Change, target: str, on_call: OnCall, about: About) -> Iterator[Page]:  # noqa: ARG001
+def _acknowledged(change: Change, target: str, on_call: OnCall, about: Context) -> Iterator[Page]:  # noqa: ARG001
     message = triggered_message(change.incident, about=about, mentions=())
     yield _page(change, PageReason.ACKNOWLEDGED, target, message, edits=_first_page(change.incident, target))
 
 
-def _resolved(change: Change, target: str, on_call: OnCall, about: About) -> Iterator[Page]:  # noqa: ARG001
+def _resolved(change: Change, target: str, on_call: OnCall, about: Context) -> Iterator[Page]:  # noqa: ARG001
     shown = triggered_message(change.incident, about=about, mentions=())
     yield _page(change, PageReason.RESOLVED, target, shown, edits=_first_page(change.incident, target))
     line = resolved_message(change.incident, about=about)
     yield _page(change, PageReason.RESOLVED, target, line, follows=_first_page(change.incident, target))
 
 
-_DECISIONS: dict[EventKind, Callable[[Change, str, OnCall, About], Iterator[Page]]] = {
+_DECISIONS: dict[EventKind, Callable[[Change, str, OnCall, Context], Iterator[Page]]] = {
     EventKind.TRIGGERED: _triggered,
     EventKind.ACKNOWLEDGED: _acknowledged,
     EventKind.RESOLVED: _resolved,

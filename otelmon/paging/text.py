@@ -30,7 +30,7 @@ def _command(incident_id: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class Context:
     """What pages say about where they come from.
 
     ``runbooks`` is the address under which a rule's name leads to its runbook (empty: none is linked);
@@ -46,7 +46,7 @@ class About:
     acknowledge: Callable[[str], str] = _command
 
 
-def triggered_message(incident: Incident, *, about: About, mentions: tuple[Mention, ...]) -> Message:
+def triggered_message(incident: Incident, *, about: Context, mentions: tuple[Mention, ...]) -> Message:
     """The page that an incident opens with; the same once it is acknowledged or resolved, as its edit shows it."""
     alert = incident.alerts[0]
     is_open = incident.resolved_at is None
@@ -65,7 +65,7 @@ def triggered_message(incident: Incident, *, about: About, mentions: tuple[Menti
     )
 
 
-def resolved_message(incident: Incident, *, about: About) -> Message:
+def resolved_message(incident: Incident, *, about: Context) -> Message:
     """The one line that says an incident is over: how long it lasted and who acknowledged."""
     alert = incident.alerts[0]
     title = f"{_spoken(alert.name)} {_place(alert, about)} after {format_span(incident.lasted_seconds or 0.0)}"
@@ -105,7 +105,7 @@ def _headline(alert: Alert) -> str:
     return f"{name} {value}"
 
 
-def _place(alert: Alert, about: About) -> str:
+def _place(alert: Alert, about: Context) -> str:
     """Such as "for /checkout on shop, production": what tells the series from its siblings, then where it runs."""
     own = [value for name, value in alert.series.items() if name not in _SAID_ELSEWHERE]
     which = f"for {', '.join(own)} " if 0 < len(own) <= _MOST_IN_TITLE else ""
@@ -113,11 +113,11 @@ def _place(alert: Alert, about: About) -> str:
     return f"{which}on {where}"
 
 
-def _service(labels: Labels, about: About) -> str:
+def _service(labels: Labels, about: Context) -> str:
     return labels.get("job") or about.service
 
 
-def _runbook_link(alert: Alert, about: About) -> str:
+def _runbook_link(alert: Alert, about: Context) -> str:
     if link := alert.annotations.get(RUNBOOK_ANNOTATION, ""):
         return link
     return f"{about.runbooks.rstrip('/')}/{alert.name}" if about.runbooks else ""
@@ -132,7 +132,7 @@ def _description(alert: Alert, steps: tuple[str, ...]) -> str:
     return "\n\n".join(parts)
 
 
-def _fields(incident: Incident, alert: Alert, about: About) -> tuple[Field, ...]:
+def _fields(incident: Incident, alert: Alert, about: Context) -> tuple[Field, ...]:
     fields = [
         Field(name="Service", value=_service(alert.labels, about)),
         Field(name="Environment", value=about.environment),

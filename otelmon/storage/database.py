@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import struct
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from threading import RLock
-from typing import Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 from sqlalchemy import Connection, case, delete, select, update
 
 from otelmon.alerts.model import Alert
+from otelmon.errors import StateError
 from otelmon.incidents.ids import typed_id
 from otelmon.incidents.model import Acknowledge, Change, Incident, IncidentState
 from otelmon.labels import Labels
@@ -38,6 +41,7 @@ from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS
 
 _BATCH = 500
 _SAVED_AT = "saved_at"
+_Value = TypeVar("_Value")
 
 
 class Database(Protocol):
@@ -62,6 +66,12 @@ class DatabaseStorage:
         self._lock = RLock()
         self._numbers = history.SeriesNumbers()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def restore(self) -> Restored:
         """The state as it was last saved."""
         with self._lock, self._database.reading() as connection:
@@ -69,11 +79,11 @@ class DatabaseStorage:
             alerts: dict[str, dict[Labels, Alert]] = {}
             rows = connection.execute(select(ALERTS.c.rule, ALERTS.c.body).order_by(ALERTS.c.rule, ALERTS.c.position))
             for row in rows:
-                alert = decode_alert(json.loads(row.body))
+                alert = _decoded(decode_alert, row.body)
                 alerts.setdefault(row.rule, {})[alert.labels] = alert
             is_open = INCIDENTS.c.state != IncidentState.RESOLVED.value
             opened = select(INCIDENTS.c.body).where(is_open).order_by(INCIDENTS.c.triggered_at, INCIDENTS.c.id)
-            incidents = [decode_incident(json.loads(body)) for body in connection.scalars(opened)]
+            incidents = [_decoded(decode_incident, body) for body in connection.scalars(opened)]
             saved_at = connection.scalar(select(META.c.value).where(META.c.name == _SAVED_AT))
             return Restored(
                 alerts=alerts,
@@ -90,7 +100,10 @@ class DatabaseStorage:
         for number in numbers:
             # One tick at a time, so that reading a long window holds up nobody.
             with self._lock, self._database.reading() as connection:
-                samples = list(history.read(connection, number, labels, since))
+                try:
+                    samples = list(history.read(connection, number, labels, since))
+                except (ValueError, struct.error, zlib.error) as error:
+                    raise StateError(f"saved samples cannot be read: {error}") from error
             yield from samples
 
     def save(
@@ -173,14 +186,14 @@ class DatabaseStorage:
         wanted = select(INCIDENTS.c.body).where(INCIDENTS.c.id == printable(typed_id(incident_id)))
         with self._lock, self._database.reading() as connection:
             body = connection.scalar(wanted)
-        return None if body is None else decode_incident(json.loads(body))
+        return None if body is None else _decoded(decode_incident, body)
 
     def incidents(self, limit: int = 50) -> tuple[Incident, ...]:
         """The latest incidents, open ones first."""
         over = case((INCIDENTS.c.state == IncidentState.RESOLVED.value, 1), else_=0)
         wanted = select(INCIDENTS.c.body).order_by(over, INCIDENTS.c.triggered_at.desc(), INCIDENTS.c.id).limit(limit)
         with self._lock, self._database.reading() as connection:
-            return tuple(decode_incident(json.loads(body)) for body in connection.scalars(wanted))
+            return tuple(_decoded(decode_incident, body) for body in connection.scalars(wanted))
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: whatever is due, leased or sampled moves with it."""
@@ -197,20 +210,24 @@ class DatabaseStorage:
         unsent = select(PAGES.c.incident_id).where(PAGES.c.state.in_([PageState.DUE, PageState.CLAIMED]))
         over = (INCIDENTS.c.resolved_at < before) & INCIDENTS.c.id.not_in(unsent)
         kept = select(INCIDENTS.c.id)
-        with self._lock:
-            try:
-                with self._database.writing() as connection:
-                    history.prune(connection, self._numbers, samples_before)
-                    connection.execute(delete(INCIDENTS).where(over))
-                    done = (PAGES.c.finished_at < before) & PAGES.c.incident_id.not_in(kept)
-                    connection.execute(delete(PAGES).where(done))
-            finally:
-                self._numbers.committed()
+        with self._lock, self._database.writing() as connection:
+            history.prune(connection, self._numbers, samples_before)
+            connection.execute(delete(INCIDENTS).where(over))
+            done = (PAGES.c.finished_at < before) & PAGES.c.incident_id.not_in(kept)
+            connection.execute(delete(PAGES).where(done))
 
     def close(self) -> None:
         """Gives up files and connections."""
         with self._lock:
             self._database.close()
+
+
+def _decoded(decode: Callable[[Mapping[str, Any]], _Value], body: str) -> _Value:
+    """A saved value; StateError where it is none that this version knows."""
+    try:
+        return decode(json.loads(body))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(f"a saved value cannot be read ({error!r}): {body[:200]}") from error
 
 
 def _write_alerts(connection: Connection, rule: str, alerts: Mapping[Labels, Alert]) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Row, Select, case, func, or_, select, update
 
 from otelmon.incidents.model import IncidentState
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, Page, PageAction, PageReason
+from otelmon.rules.model import Severity
 from otelmon.storage.codec import decode_page, encode_page, micros, printable, to_json
 from otelmon.storage.tables import INCIDENTS, PAGES
 
@@ -136,7 +137,7 @@ def _row(page: Page, now: int) -> dict[str, Any]:
         "reason": page.reason.name,
         "action": page.action.value,
         "target": page.target,
-        "severity_rank": page.message.severity.rank,
+        "urgency": _urgency(page),
         "edits": page.edits,
         "follows": page.edits or page.follows,
         "body": to_json(encode_page(page)),
@@ -150,6 +151,12 @@ def _row(page: Page, now: int) -> dict[str, Any]:
     }
 
 
+def _urgency(page: Page) -> int:
+    """Critical before warning before info; among these new messages, then "resolved", then edits."""
+    kind = 2 if page.action is PageAction.EDIT else int(page.reason is PageReason.RESOLVED)
+    return 10 * (Severity.CRITICAL.rank - page.message.severity.rank) + kind
+
+
 def _expire_leases(connection: Connection, now: int) -> None:
     """A page whose sender was never heard of again is due again; whether it was sent nobody knows."""
     expired = (PAGES.c.state == PageState.CLAIMED) & (PAGES.c.lease_until <= now)
@@ -158,16 +165,8 @@ def _expire_leases(connection: Connection, now: int) -> None:
 
 
 def _sendable(now: int, targets: Sequence[str] | None) -> Select[Any]:
-    """What is due and need not wait for an earlier page, most urgent first.
-
-    Critical before warning, new messages before "resolved", edits last.
-    """
+    """What is due and need not wait for an earlier page, most urgent first."""
     first = PAGES.alias("first")
-    urgency = case(
-        (PAGES.c.action == PageAction.EDIT.value, 2),
-        (PAGES.c.reason == PageReason.RESOLVED.name, 1),
-        else_=0,
-    )
     columns = [PAGES.c[name] for name in ("number", "reason", "edits", "follows", "attempts")]
     wanted = (
         select(
@@ -184,7 +183,7 @@ def _sendable(now: int, targets: Sequence[str] | None) -> Select[Any]:
         )
         .where(PAGES.c.state == PageState.DUE, PAGES.c.due_at <= now)
         .where(or_(first.c.state.is_(None), first.c.state.not_in(_UNSENT)))
-        .order_by(PAGES.c.severity_rank.desc(), urgency, PAGES.c.number)
+        .order_by(PAGES.c.urgency, PAGES.c.number)
     )
     return wanted if targets is None else wanted.where(PAGES.c.target.in_(targets))
 
@@ -193,14 +192,11 @@ def _drop_reason(connection: Connection, row: Row[Any]) -> DropReason | None:
     """Why a page that could be sent is not to be sent; None for one that is."""
     if row.reason == PageReason.TRIGGERED.name:
         return _OVER.get(row.incident_state)
-    if not row.follows:
-        return None
-    if row.first_state == PageState.DROPPED and row.first_uncertain and not row.edits:
-        return None
+    if not row.edits:
+        unseen = row.first_state == PageState.DROPPED and not row.first_uncertain
+        return DropReason.NEVER_SENT if unseen else None
     if row.first_state in (None, PageState.DROPPED):
         return DropReason.NEVER_SENT
-    if not row.edits:
-        return None
     if row.first_state == PageState.REJECTED:
         return DropReason.REJECTED
     later = select(PAGES.c.number).where(PAGES.c.edits == row.edits, PAGES.c.number > row.number).limit(1)

@@ -19,6 +19,9 @@ from otelmon.storage.schema import STEPS, Steps, upgrade, version_of
 from otelmon.storage.tables import SCHEMA_VERSION
 
 MEMORY = ":memory:"
+STATE_FILE = "state.db"
+"""The name of the file in the state directory."""
+
 _BUSY_SECONDS = 5.0
 _WAL_LIMIT_BYTES = 4 * 1024 * 1024
 
@@ -48,6 +51,13 @@ class SqliteStorage(DatabaseStorage):
 
     def __init__(self, path: str | os.PathLike[str], *, steps: Steps = STEPS, newest: int = SCHEMA_VERSION) -> None:
         super().__init__(_open(path, steps, newest))
+
+
+def open_existing(path: str | os.PathLike[str]) -> SqliteStorage:
+    """The storage that a monitor has made; raises StateError where there is none, and makes none."""
+    if not Path(path).exists():
+        raise StateError(f"{os.fspath(path)}: there is no such file; has a monitor run with this state directory?")
+    return SqliteStorage(path)
 
 
 class _SqliteDatabase:

@@ -42,9 +42,9 @@ INCIDENTS = Table(
     Index("incidents_by_state", "state", "triggered_at"),
 )
 
-# The outbox. ``number`` is the order in which pages were decided. ``follows`` is the page that has to be sent (or known
-# to be rejected) before this one: what an edit edits, what "resolved" answers. ``uncertain`` is set once an attempt
-# ended without saying whether the target took the page.
+# The outbox. Lower ``urgency`` goes first, then lower ``number`` (the order in which pages were decided). ``follows``
+# is the page that has to be sent (or known to be rejected) before this one: what an edit edits, what
+# "resolved" answers. ``uncertain`` is set once an attempt ended without saying whether the target took the page.
 PAGES = Table(
     "pages",
     METADATA,
@@ -54,7 +54,7 @@ PAGES = Table(
     Column("reason", String, nullable=False),
     Column("action", String, nullable=False),
     Column("target", String, nullable=False),
-    Column("severity_rank", Integer, nullable=False),
+    Column("urgency", Integer, nullable=False),
     Column("edits", String, nullable=False),
     Column("follows", String, nullable=False),
     Column("body", Text, nullable=False),
@@ -67,7 +67,7 @@ PAGES = Table(
     Column("message_id", String, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("finished_at", BigInteger),
-    Index("pages_by_state", "state", "due_at"),
+    Index("pages_by_urgency", "state", "urgency", "number"),
     Index("pages_by_incident", "incident_id"),
     Index("pages_by_edited", "edits"),
 )
