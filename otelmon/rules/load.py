@@ -1,0 +1,226 @@
+"""Prometheus rule files: strict, with every fault of a file at once, each with its line and column.
+
+Fields and their meaning are those of Prometheus 3 (https://prometheus.io/docs/prometheus/latest/configuration/
+alerting_rules/ and recording_rules/); a file that Prometheus loads and whose expressions otelmon evaluates loads here
+unchanged. ``${NAME}`` is not read in them, since it is not in Prometheus.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from otelmon.document.fields import Faults, Fields
+from otelmon.document.load import parse_document, read_document
+from otelmon.document.model import Scalar, Section, Value, describe, is_empty
+from otelmon.errors import PromQLError
+from otelmon.labels import METRIC_NAME, Labels
+from otelmon.promql.ast import Expr, ValueType
+from otelmon.promql.check import value_type
+from otelmon.promql.parse import parse
+from otelmon.promql.supported import check_supported
+from otelmon.rules.model import AlertingRule, Group, Origin, RecordingRule, Rule, Unit
+from otelmon.rules.template import template_fault
+
+UNIT_ANNOTATION = "otelmon_unit"
+
+_GROUP_FIELDS = ("name", "interval", "query_offset", "limit", "labels", "rules")
+_RULE_FIELDS = ("alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations")
+
+
+def load_rule_file(path: Path, *, name: str | None = None) -> tuple[Group, ...]:
+    """The groups of a Prometheus rule file; ``name`` is how errors and origins call the file (default: its path).
+
+    Raises ConfigError with every problem of the file: its place, the key, what to write instead.
+    """
+    return read_groups(read_document(path, name=name))
+
+
+def load_rules(text: str, *, name: str) -> tuple[Group, ...]:
+    """The groups in the text of a Prometheus rule file, as :func:`load_rule_file` reads them."""
+    return read_groups(parse_document(text, name=name))
+
+
+def read_groups(document: Value) -> tuple[Group, ...]:
+    """The groups of a document that is a rule file."""
+    faults = Faults()
+    groups: list[Group] = []
+    if not isinstance(document, Section):
+        faults.add(document, f"a rule file is a section with groups, not {describe(document)}", hint="write groups:")
+        faults.raise_any()
+        return ()
+    fields = Fields(document, faults, known=("groups",))
+    listing = fields.listing("groups") if not _is_unset(fields, "groups") else None
+    lines: dict[str, int] = {}
+    for index, item in enumerate(() if listing is None else listing.items):
+        group = _read_group(item, faults, path=f"groups[{index}]")
+        if group is None:
+            continue
+        if group.name in lines:
+            message = f"the group {group.name!r} is in this file twice, first in line {lines[group.name]}"
+            faults.add(item, message, key=f"groups[{index}].name", hint="give it another name, or join the two")
+        lines.setdefault(group.name, group.origin.line)
+        groups.append(group)
+    faults.raise_any()
+    return tuple(groups)
+
+
+def read_expression(value: Scalar, faults: Faults, *, key: str) -> Expr | None:
+    """The expression in a scalar, checked; faults point at their place inside of it."""
+    try:
+        expr = parse(value.text)
+        check_supported(expr, value.text)
+    except PromQLError as error:
+        faults.add(value, error.message, key=key, place=value.place_at(error.start))
+        return None
+    kind = value_type(expr)
+    if kind is ValueType.MATRIX:
+        hint = "put a function around it, such as rate(...) or avg_over_time(...)"
+        faults.add(value, "a rule needs a value a series, and this is a range of them", key=key, hint=hint)
+        return None
+    if kind is ValueType.STRING:
+        faults.add(value, "a rule needs a number, and this is a string", key=key, hint="take the inner quotes away")
+        return None
+    return expr
+
+
+def read_labels(fields: Fields, name: str = "labels") -> dict[str, str]:
+    """A section of labels; their values are templates."""
+    found: dict[str, str] = {}
+    for label, scalar in fields.texts(name).items():
+        key = f"{fields.key(name)}.{label}"
+        if label in ("", METRIC_NAME):
+            faults_hint = "labels of a rule cannot rename the metric; use record: for that"
+            fields.faults.add(scalar, f"{label!r} cannot be set as a label", key=key, hint=faults_hint)
+            continue
+        check_template(scalar, fields.faults, key=key)
+        found[label] = "" if is_empty(scalar) else scalar.text
+    return found
+
+
+def read_annotations(fields: Fields, name: str = "annotations") -> dict[str, str]:
+    """A section of annotations; their values are templates."""
+    found: dict[str, str] = {}
+    for annotation, scalar in fields.texts(name).items():
+        key = f"{fields.key(name)}.{annotation}"
+        if not annotation:
+            fields.faults.add(scalar, "an annotation needs a name", key=key)
+            continue
+        check_template(scalar, fields.faults, key=key)
+        found[annotation] = "" if is_empty(scalar) else scalar.text
+    return found
+
+
+def check_template(value: Scalar, faults: Faults, *, key: str) -> None:
+    """Note a fault if the text is no template."""
+    fault = template_fault(value.text)
+    if fault is not None:
+        faults.add(value, f"template: {fault.message}", key=key, place=value.place_at(fault.offset))
+
+
+def unit_of(annotations: dict[str, str], faults: Faults, where: Section, *, key: str) -> Unit:
+    """The unit that the annotation ``otelmon_unit`` names; none where there is no such annotation."""
+    text = annotations.get(UNIT_ANNOTATION, "")
+    if text in set(Unit):
+        return Unit(text)
+    known = ", ".join(unit for unit in Unit if unit)
+    faults.add(where, f"{text!r} is no unit", key=f"{key}.{UNIT_ANNOTATION}", hint=f"write one of {known}")
+    return Unit.NONE
+
+
+def _is_unset(fields: Fields, name: str) -> bool:
+    """Whether a key was left out or left empty, which Prometheus takes as the same."""
+    value = fields.value(name)
+    return value is None or is_empty(value)
+
+
+def _read_group(value: Value, faults: Faults, *, path: str) -> Group | None:
+    if not isinstance(value, Section):
+        faults.add(value, f"a group expected, not {describe(value)}", key=path, hint="write - name: ... and rules:")
+        return None
+    fields = Fields(value, faults, known=_GROUP_FIELDS, path=path)
+    name = fields.text("name")
+    if fields.entry("name") is None:
+        fields.fault("name", "a group needs a name", "write name:")
+    interval = fields.duration("interval")
+    offset = fields.duration("query_offset")
+    limit = fields.integer("limit")
+    labels = {} if _is_unset(fields, "labels") else read_labels(fields)
+    listing = None if _is_unset(fields, "rules") else fields.listing("rules")
+    read = [
+        _read_rule(item, faults, group_labels=labels, path=f"{path}.rules[{index}]")
+        for index, item in enumerate(() if listing is None else listing.items)
+    ]
+    if name is None:
+        return None
+    return Group(
+        name=name,
+        rules=tuple(rule for rule in read if rule is not None),
+        interval_seconds=interval or None,
+        query_offset_seconds=offset or 0.0,
+        limit=limit or 0,
+        origin=Origin(file=value.source.name, line=value.place.line),
+    )
+
+
+def _read_rule(value: Value, faults: Faults, *, group_labels: dict[str, str], path: str) -> Rule | None:
+    if not isinstance(value, Section):
+        faults.add(value, f"a rule expected, not {describe(value)}", key=path, hint="write - alert: ... and expr:")
+        return None
+    fields = Fields(value, faults, known=_RULE_FIELDS, path=path)
+    name = _read_name(fields)
+    expr_value = fields.value("expr")
+    expr_text = fields.text("expr", what="an expression")
+    if expr_value is None:
+        fields.fault("expr", "a rule needs an expression", "write expr:")
+    expr = None
+    if isinstance(expr_value, Scalar) and expr_text is not None:
+        expr = read_expression(expr_value, faults, key=fields.key("expr"))
+    for_seconds = fields.duration("for")
+    keep_seconds = fields.duration("keep_firing_for")
+    labels = {} if _is_unset(fields, "labels") else read_labels(fields)
+    annotations = {} if _is_unset(fields, "annotations") else read_annotations(fields)
+    is_record = fields.entry("record") is not None
+    if is_record:
+        for only_alerts in ("for", "keep_firing_for", "annotations"):
+            if fields.entry(only_alerts) is not None:
+                fields.fault(
+                    only_alerts, "a recording rule has none", "take it away, or write alert: in place of record:"
+                )
+    unit = unit_of(annotations, faults, value, key=fields.key("annotations"))
+    if name is None or expr is None or expr_text is None:
+        return None
+    origin = Origin(file=value.source.name, line=value.place.line)
+    all_labels = Labels({**group_labels, **labels})
+    text = expr_text.rstrip()
+    if is_record:
+        return RecordingRule(name=name, expr=expr, text=text, labels=all_labels, origin=origin)
+    return AlertingRule(
+        name=name,
+        expr=expr,
+        text=text,
+        for_seconds=for_seconds or 0.0,
+        keep_firing_for_seconds=keep_seconds or 0.0,
+        labels=all_labels,
+        annotations=annotations,
+        unit=unit,
+        origin=origin,
+    )
+
+
+def _read_name(fields: Fields) -> str | None:
+    alert, record = fields.entry("alert"), fields.entry("record")
+    if alert is not None and record is not None:
+        later = max(alert, record, key=lambda entry: entry.key.start)
+        message = "a rule either alerts or records, and this one says both"
+        fields.faults.add(later.key, message, key=fields.path, hint="write two rules")
+        return None
+    if alert is None and record is None:
+        fields.faults.add(fields.section, "a rule needs a name", key=fields.path, hint="write alert: or record:")
+        return None
+    if alert is not None:
+        return fields.text("alert", what="a name")
+    name = fields.text("record", what="a name")
+    if name is not None and any(character in name for character in "{}"):
+        fields.fault("record", f"{name!r} is no metric name", "put selectors into expr: and labels into labels:")
+        return None
+    return name
