@@ -10,6 +10,13 @@ from enum import StrEnum
 SCALE = 5
 # Boundaries in seconds that the semantic conventions advise for http.server.request.duration.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+# The status of a request whose client left before a response was started. Nothing was sent then, and semconv has no
+# status for it; but an absent status means a failed handler to the rules, and leaving the request out would hide an
+# app so slow that every client gives up. 499 is what nginx writes and what OpenTelemetry's CANCELLED maps to in HTTP:
+# in the durations and the total, and no error.
+CLIENT_CLOSED_REQUEST = 499
+# The error type of a handler that returned without completing its response.
+INCOMPLETE_RESPONSE = "incomplete_response"
 
 
 class Traffic(StrEnum):
