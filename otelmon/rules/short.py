@@ -17,6 +17,7 @@ from dataclasses import replace
 from otelmon.document.fields import Faults, Fields, as_boolean, did_you_mean
 from otelmon.document.model import Entry, Scalar, Section, Value, describe, is_empty
 from otelmon.duration import format_duration
+from otelmon.errors import PromQLError
 from otelmon.labels import METRIC_NAME, Labels
 from otelmon.promql.ast import Expr, Number
 from otelmon.promql.parse import parse
@@ -30,6 +31,7 @@ from otelmon.rules.load import (
 )
 from otelmon.rules.model import AlertingRule, Group, Origin, Severity, Unit
 from otelmon.rules.quantity import QuantityError, parse_percentile, parse_threshold
+from otelmon.rules.spelling import prometheus_spelling
 from otelmon.rules.tune import Tuning, counter_windows_of, tuned, windows_of
 
 OWN_GROUP = "alerts"
@@ -174,14 +176,7 @@ def _own(entry: Entry, faults: Faults, interval: float) -> AlertingRule | None:
         faults.add(entry.key, "an alert needs a name", key="alerts")
         return None
     fields = Fields(value, faults, known=_OWN, path=key)
-    scalar = _scalar(fields, "expr")
-    expr = None if scalar is None else read_expression(scalar, faults, key=fields.key("expr"))
-    if scalar is None or expr is None:
-        # The other fields are read all the same, so that all their faults are told at once.
-        expr, text = Number(start=0, end=1, value=0.0), "0"
-    else:
-        text = scalar.text.rstrip()
-        _check_windows(scalar, expr, faults, interval, key=fields.key("expr"))
+    text, expr = _expression(fields, interval)
     unit = _unit(fields)
     annotations = {"title": name.replace("_", " ").strip().capitalize(), **read_annotations(fields)}
     if unit:
@@ -200,6 +195,24 @@ def _own(entry: Entry, faults: Faults, interval: float) -> AlertingRule | None:
     return _with_shared_fields(rule, fields, enabled=fields.boolean("enabled"))
 
 
+def _expression(fields: Fields, interval: float) -> tuple[str, Expr]:
+    """The rule's expression, in Prometheus's spelling; a stand-in after a fault, so that the other fields are read."""
+    stand_in = ("0", Number(start=0, end=1, value=0.0))
+    key = fields.key("expr")
+    scalar = _scalar(fields, "expr")
+    expr = None if scalar is None else read_expression(scalar, fields.faults, key=key)
+    if scalar is None or expr is None:
+        return stand_in
+    _check_windows(scalar, expr, fields.faults, interval, key=key)
+    text = scalar.text.rstrip()
+    try:
+        spelled = prometheus_spelling(text)
+    except PromQLError as error:
+        fields.faults.add(scalar, error.message, key=key, place=scalar.place_at(error.start))
+        return stand_in
+    return spelled, expr if spelled == text else parse(spelled)
+
+
 def _with_shared_fields(rule: AlertingRule, fields: Fields, *, enabled: bool | None) -> AlertingRule | None:
     """The rule with the fields that every alert takes; None where it is disabled."""
     severity = fields.choice("severity", [severity.value for severity in reversed(Severity)])
@@ -213,7 +226,8 @@ def _with_shared_fields(rule: AlertingRule, fields: Fields, *, enabled: bool | N
         scalar = _scalar(fields, name)
         if scalar is not None:
             check_template(scalar, fields.faults, key=fields.key(name))
-            annotations[name] = scalar.text
+            is_address = name == "runbook" and scalar.text.startswith(("https://", "http://"))
+            annotations["runbook_url" if is_address else name] = scalar.text
     if enabled is False:
         return None
     return replace(
