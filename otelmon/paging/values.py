@@ -10,6 +10,7 @@ from otelmon.rules.model import Unit
 _DIGITS = 3
 _PLAIN_DIGITS = 4
 _MOST_DIGITS = 9
+_LONGEST_SPAN = 1e10  # seconds; beyond three centuries it is no span any more
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -68,7 +69,7 @@ def _percent(value: float, digits: int) -> str:
 
 def _seconds(value: float, digits: int) -> str:
     magnitude = abs(value)
-    if magnitude >= 120:
+    if 120 <= magnitude < _LONGEST_SPAN:
         sign = "-" if value < 0 else ""
         return sign + (format_span(magnitude) if digits <= _PLAIN_DIGITS else f"{_number(magnitude, digits)} s")
     if magnitude >= 1 or magnitude == 0:

@@ -227,7 +227,7 @@ def _decoded(decode: Callable[[Mapping[str, Any]], _Value], body: str) -> _Value
     try:
         return decode(json.loads(body))
     except (ValueError, KeyError, TypeError) as error:
-        raise StateError(f"a saved value cannot be read ({error!r}): {body[:200]}") from error
+        raise StateError(f"a saved value cannot be read ({error!r})") from error
 
 
 def _write_alerts(connection: Connection, rule: str, alerts: Mapping[Labels, Alert]) -> None:
