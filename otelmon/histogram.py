@@ -24,7 +24,8 @@ class Histogram:
     ``scale`` is the exponential scale (Prometheus: schema), -4 to 8 in Prometheus, up to 20 in OpenTelemetry.
     ``zero_count`` observations lie within ``zero_threshold`` of zero. With ``bounds`` the buckets are custom:
     bucket i holds bounds[i-1] < v <= bounds[i] (the first from -Inf, the one after the last bound up to +Inf),
-    ``positive`` indexes them from 0 and ``scale`` has no meaning.
+    ``positive`` indexes them from 0 and ``scale`` has no meaning. A ``gauge`` histogram is no counter: its counts may
+    fall without a reset (what rate() and subtraction return is one).
     """
 
     count: float
@@ -35,3 +36,4 @@ class Histogram:
     positive: Buckets = field(default_factory=Buckets)
     negative: Buckets = field(default_factory=Buckets)
     bounds: tuple[float, ...] | None = None
+    gauge: bool = False

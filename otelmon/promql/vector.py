@@ -1,0 +1,212 @@
+"""What the evaluator passes around: instant vectors and ranges, as arrays over the positions of a shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from otelmon.histogram import Histogram
+from otelmon.promql.plan import NO_LABELS, Shape
+from otelmon.window.histograms import HistogramArrays, HistogramBlock, histogram_at
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+Objects = npt.NDArray[np.object_]
+
+
+class EvaluationError(Exception):
+    """The expression has no value here; the text is the reason to tell."""
+
+
+class Histograms:
+    """The histograms among a vector's elements: as arrays of one layout (``arrays``, row i at ``positions[i]``) or as
+    objects, each worked out from the other where it is asked for."""
+
+    def __init__(
+        self,
+        mask: Mask,
+        *,
+        objects: Objects | None = None,
+        arrays: HistogramArrays | None = None,
+        positions: Integers | None = None,
+        gauge: bool = False,
+    ) -> None:
+        self.mask = mask
+        self.arrays = arrays
+        self.gauge = gauge
+        self.positions = np.nonzero(mask)[0] if positions is None else positions
+        self._objects = objects
+
+    def objects(self) -> Objects:
+        """By position a Histogram, or None."""
+        if self._objects is None:
+            made = np.full(self.mask.size, None, dtype=object)
+            if self.arrays is not None:
+                for row, position in enumerate(self.positions.tolist()):
+                    made[position] = histogram_at(self.arrays, row, gauge=self.gauge)
+            self._objects = made
+        return self._objects
+
+    def kept(self, keep: Mask) -> Histograms | None:
+        """Only those at positions that are kept."""
+        mask = self.mask & keep
+        if not mask.any():
+            return None
+        if self._objects is not None or self.arrays is None:
+            return Histograms(mask, objects=self.objects())
+        chosen = keep[self.positions]
+        arrays = replace(
+            self.arrays,
+            count=self.arrays.count[chosen],
+            sum=self.arrays.sum[chosen],
+            zero_count=self.arrays.zero_count[chosen],
+            buckets=self.arrays.buckets[chosen],
+        )
+        return Histograms(mask, arrays=arrays, positions=self.positions[chosen], gauge=self.gauge)
+
+
+@dataclass(slots=True)
+class Vector:
+    """An instant vector: at each position of ``shape`` an element where ``present``, a float unless ``histograms``
+    has one there. ``order`` lists positions in the order to show them, where the expression gives them one."""
+
+    shape: Shape
+    values: Floats
+    present: Mask
+    histograms: Histograms | None = None
+    order: Integers | None = None
+
+    @property
+    def floats(self) -> Mask:
+        """Where there is a float."""
+        return self.present if self.histograms is None else self.present & ~self.histograms.mask
+
+    @property
+    def histogram_mask(self) -> Mask:
+        """Where there is a histogram."""
+        return np.zeros_like(self.present) if self.histograms is None else self.histograms.mask
+
+    def kept(self, keep: Mask) -> Vector:
+        """Only the elements at positions that are kept."""
+        histograms = None if self.histograms is None else self.histograms.kept(keep)
+        return Vector(self.shape, self.values, self.present & keep, histograms, self.order)
+
+    def at(self, shape: Shape) -> Vector:
+        """The same elements with other labels; two that become the same are an error."""
+        check_distinct(shape, self.present)
+        return Vector(shape, self.values, self.present, self.histograms, self.order)
+
+    def element(self, position: int) -> float | Histogram:
+        """The value at a position."""
+        if self.histograms is not None and self.histograms.mask[position]:
+            found: Histogram = self.histograms.objects()[position]
+            return found
+        return float(self.values[position])
+
+    def listed(self) -> Integers:
+        """The positions of the elements, in the order to show them."""
+        if self.order is None:
+            return np.nonzero(self.present)[0]
+        return self.order[self.present[self.order]]
+
+
+def check_distinct(shape: Shape, present: Mask) -> None:
+    """Raises where two elements that are there have the same labels."""
+    same = shape.same()
+    if same is not None and int(np.bincount(same[present]).max(initial=0)) > 1:
+        raise EvaluationError("vector cannot contain metrics with the same labelset")
+
+
+def empty_vector() -> Vector:
+    """A vector without elements."""
+    return Vector(NO_LABELS, np.zeros(1), np.zeros(1, dtype=np.bool_))
+
+
+def single(value: float) -> Vector:
+    """A vector of one element without labels."""
+    return Vector(NO_LABELS, np.array([value]), np.ones(1, dtype=np.bool_))
+
+
+def histogram_vector(
+    shape: Shape, objects: Objects, values: Floats | None = None, floats: Mask | None = None
+) -> Vector:
+    """A vector of the histograms in ``objects`` (None: no element), and of floats where ``floats``."""
+    mask = np.array([item is not None for item in objects], dtype=np.bool_)
+    present = mask if floats is None else mask | floats
+    numbers = np.full(mask.size, np.nan) if values is None else values
+    return Vector(shape, numbers, present, Histograms(mask, objects=objects) if mask.any() else None)
+
+
+@dataclass(slots=True)
+class FloatRange:
+    """Floats in a span of time: by position the slots ``first`` to ``first + count - 1`` of row ``rows`` of the 2-D
+    arrays. ``resets`` has the counter resets summed, where somebody summed them already."""
+
+    times: Floats
+    values: Floats
+    resets: Floats | None
+    rows: Integers
+    first: Integers
+    count: Integers
+
+    @property
+    def last(self) -> Integers:
+        """The slot of each position's last sample (some slot where there is none)."""
+        return np.maximum(self.first + self.count - 1, 0)
+
+    def spread(self) -> tuple[Floats, Floats, Mask]:
+        """Times, values and which of them count, as arrays ``[position, slot]`` of their own."""
+        has = self.count > 0
+        if not has.any():
+            nothing = np.zeros((self.rows.size, 1))
+            return nothing, nothing.copy(), np.zeros((self.rows.size, 1), dtype=np.bool_)
+        low = int(self.first[has].min())
+        high = int((self.first + self.count)[has].max())
+        slots = np.arange(low, high)[None, :]
+        inside = (slots >= self.first[:, None]) & (slots < (self.first + self.count)[:, None])
+        return self.times[self.rows, low:high], self.values[self.rows, low:high], inside
+
+    def resets_between(self) -> Floats:
+        """By position what the counter lost by resets within the range."""
+        if self.resets is not None:
+            lost: Floats = self.resets[self.rows, self.last] - self.resets[self.rows, self.first]
+            return lost
+        _, values, inside = self.spread()
+        fell = inside[:, 1:] & inside[:, :-1] & (values[:, 1:] < values[:, :-1])
+        return np.asarray(np.where(fell, values[:, :-1], 0.0).sum(axis=1))
+
+
+@dataclass(slots=True)
+class HistogramRange:
+    """Histograms in a span of time, by position: slots of a block's rows, or times and objects."""
+
+    count: Integers
+    block: HistogramBlock | None
+    rows: Integers
+    first: Integers
+    lists: Callable[[int], tuple[list[float], list[Histogram]]]
+
+
+@dataclass(slots=True)
+class Matrix:
+    """A range vector: the samples of each position in ``(start, end]``, floats and histograms apart."""
+
+    shape: Shape
+    start: float
+    end: float
+    floats: FloatRange | None
+    histograms: HistogramRange | None
+
+    @property
+    def float_count(self) -> Integers:
+        """How many floats each position has."""
+        return np.zeros(len(self.shape), dtype=np.intp) if self.floats is None else self.floats.count
+
+    @property
+    def histogram_count(self) -> Integers:
+        """How many histograms each position has."""
+        return np.zeros(len(self.shape), dtype=np.intp) if self.histograms is None else self.histograms.count
