@@ -9,12 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 from opentelemetry import metrics
 from opentelemetry.sdk.environment_variables import OTEL_METRICS_EXEMPLAR_FILTER
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 from otelmon.collect.meter import OwnMeter
 from otelmon.collect.reader import Reader, wants_exponential
-from otelmon.errors import ConfigError, Problem
 from otelmon.faults import Faults, logger
 
 _METER_NAME = "otelmon"
@@ -68,8 +67,6 @@ def open_pipeline(
     made. A provider that the application has set is used and never replaced, whatever ``portable`` says. If that is
     not the SDK's and takes no readers, a warning is logged, and a provider that is not global serves otelmon's own
     instruments; the application's are out of reach then. ``environ`` is os.environ unless given.
-
-    Raises ConfigError for a standard variable that the SDK refuses.
     """
     environ = os.environ if environ is None else environ
     exponential = wants_exponential(environ)
@@ -109,13 +106,14 @@ def _on_provider(provider: MeterProvider, reader: Reader, *, portable: bool, exp
 
 
 def _new_provider(resource: Resource) -> MeterProvider:
+    # Nothing waits in a provider whose only reader pulls, so there is nothing to shut down at exit.
     try:
-        # Nothing waits in a provider whose only reader pulls, so there is nothing to shut down at exit.
         return MeterProvider(resource=resource, shutdown_on_exit=False)
     except ValueError as error:
-        hint = "write trace_based, always_on or always_off"
-        problem = Problem(message=str(error), file=OTEL_METRICS_EXEMPLAR_FILTER, hint=hint)
-        raise ConfigError([problem]) from error
+        # The specification asks to warn of a value that is none and to go on without it; the SDK raises.
+        logger.warning("otelmon: %s is ignored: %s", OTEL_METRICS_EXEMPLAR_FILTER, error)
+        filter_ = TraceBasedExemplarFilter()
+        return MeterProvider(resource=resource, shutdown_on_exit=False, exemplar_filter=filter_)
 
 
 def _resource(service_name: str, environment: str | None, host: str) -> Resource:
