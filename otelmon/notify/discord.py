@@ -1,0 +1,255 @@
+"""Pages on Discord, by webhook.
+
+The rules are Discord's: webhooks (execute, edit), rate limits and error codes in its public documentation.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+import httpx
+
+from otelmon.clock import Clock, SystemClock
+from otelmon.notify.backoff import LONGEST_SECONDS, backoff_seconds
+from otelmon.notify.exchange import BoundedClient, ExchangeError, Reply
+from otelmon.paging.discord import edit_payload, payload, plain_payload
+from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, PageAction
+from otelmon.paging.visible import one_line
+
+_LOG = logging.getLogger(__name__)
+
+_STOP_ADVICE = (
+    "No page reaches Discord until this is put right: create a new webhook in the channel's settings "
+    "(Integrations, Webhooks), set DISCORD_WEBHOOK_URL to its URL, and restart."
+)
+# Discord's codes that speak of one message, not of the webhook: unknown message, another author's, an archived thread.
+_ABOUT_ONE_MESSAGE = frozenset({10008, 50005, 50083})
+_GONE = frozenset({401, 403, 404, 410})
+_REFUSED = frozenset({400, 413, 422})
+_LONGEST_PAUSE_SECONDS = 24 * 3600.0
+_GATEWAY = frozenset({502, 504})  # says that it does not know what became of the request behind it
+_TEXT_LIMIT = 300
+
+
+class Pause:
+    """Until when nothing may be sent. Notifiers of one process share one for Discord's global rate limit."""
+
+    def __init__(self) -> None:
+        self.until: datetime | None = None
+
+    def extend(self, until: datetime) -> None:
+        """Not before ``until`` either."""
+        self.until = until if self.until is None else max(self.until, until)
+
+    def over(self, at: datetime) -> bool:
+        """Whether sending is allowed at ``at``."""
+        return self.until is None or at >= self.until
+
+
+class _Verdict(Enum):
+    """What an answer means for the page."""
+
+    ACCEPTED = "accepted"
+    LIMITED = "rate limited"
+    GONE = "the webhook is gone"
+    NO_MESSAGE = "the message is gone"
+    REFUSED = "refused as it stands"
+    FAILED = "failed, may succeed later"
+
+
+class DiscordNotifier:
+    """Sends pages to one Discord webhook; the webhook's URL is a secret that shows nowhere.
+
+    Rate limits are obeyed as Discord announces them; failures of the network or of Discord are tried again with
+    back-off; a page that Discord refuses is sent once more as plain text. When the webhook is gone (401, 403, 404)
+    the notifier says so once, as an error, and rejects every later page without asking: Discord bans addresses that
+    go on. ``webhook_url`` may carry a query (``thread_id``).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        webhook_url: str,
+        client: BoundedClient | None = None,
+        *,
+        clock: Clock | None = None,
+        global_pause: Pause | None = None,
+    ) -> None:
+        self._name = name
+        try:
+            url = httpx.URL(webhook_url.strip())
+        except (httpx.InvalidURL, TypeError, ValueError):
+            url = httpx.URL()
+        if url.scheme not in {"http", "https"} or not url.host or url.path.strip("/") == "":
+            raise ValueError("the webhook URL is not one: it begins with https:// and ends in the webhook's token")
+        self._url = url
+        self._client = client or BoundedClient(clock=clock or SystemClock())
+        self._pause = Pause()
+        self._global_pause = global_pause or Pause()
+        self._stopped = ""
+
+    def __repr__(self) -> str:
+        return f"DiscordNotifier(name={self._name!r})"
+
+    @property
+    def name(self) -> str:
+        """The target's name, as pages name it."""
+        return self._name
+
+    @property
+    def stopped(self) -> str:
+        """Why nothing is sent any more; empty while the webhook is there."""
+        return self._stopped
+
+    def close(self) -> None:
+        """Let connections go."""
+        self._client.close()
+
+    def send(self, owed: OwedPage, at: datetime) -> Outcome:
+        """Try once to deliver the page (a second time, plainly, when Discord refuses how it looks)."""
+        if self._stopped:
+            return _rejected(self._stopped)
+        for pause in (self._pause, self._global_pause):
+            if not pause.over(at):
+                return Outcome(kind=OutcomeKind.RETRY, reason="waiting as Discord asked", retry_at=pause.until)
+        editing = owed.page.action is PageAction.EDIT
+        if editing and not owed.edited_message_id.isdecimal():
+            return _rejected("there is no message to edit: the page it edits was not delivered")
+        body = edit_payload(owed.page.message) if editing else payload(owed.page.message)
+        outcome, refused = self._attempt(owed, body, at)
+        if not refused or not body.get("embeds"):
+            return outcome
+        plain = plain_payload(owed.page.message)
+        if editing:
+            plain |= {"allowed_mentions": {"parse": []}, "embeds": []}
+        _LOG.warning("%s: %s; sending page %s as plain text", self._name, outcome.reason, owed.page.id)
+        again, _ = self._attempt(owed, plain, at)
+        if again.kind is OutcomeKind.DELIVERED:
+            return Outcome(
+                kind=again.kind, reason=f"delivered as plain text; {outcome.reason}", message_id=again.message_id
+            )
+        return again
+
+    def _attempt(self, owed: OwedPage, body: Mapping[str, Any], at: datetime) -> tuple[Outcome, bool]:
+        """One request: what became of it, and whether Discord refused the body."""
+        editing = owed.page.action is PageAction.EDIT
+        try:
+            if editing:
+                path = self._url.path.rstrip("/") + f"/messages/{owed.edited_message_id}"
+                reply = self._client.exchange("PATCH", self._url.copy_with(path=path), body)
+            else:
+                reply = self._client.exchange("POST", self._url.copy_merge_params({"wait": "true"}), body)
+        except ExchangeError as error:
+            return self._later(owed, f"no answer from Discord: {error}", at, uncertain=error.uncertain), False
+        at += timedelta(seconds=reply.seconds)
+        self._heed(reply, at)
+        verdict = _verdict(reply, editing=editing)
+        said = self._said(reply)
+        if verdict is _Verdict.ACCEPTED:
+            identity = reply.body.get("id", "") if isinstance(reply.body, dict) else ""
+            return Outcome(kind=OutcomeKind.DELIVERED, reason=said, message_id=str(identity)), False
+        if verdict is _Verdict.LIMITED:
+            return self._limited(owed, reply, said, at), False
+        if verdict is _Verdict.GONE:
+            return self._stop(said), False
+        if verdict is _Verdict.FAILED:
+            asked = _seconds(reply.headers.get("retry-after"))
+            return self._later(owed, said, at, at_least=asked, uncertain=reply.status in _GATEWAY), False
+        return _rejected(said), verdict is _Verdict.REFUSED
+
+    def _heed(self, reply: Reply, at: datetime) -> None:
+        """Nothing left in the bucket: the next send waits until Discord fills it again."""
+        reset_after = _seconds(reply.headers.get("x-ratelimit-reset-after"))
+        if reply.headers.get("x-ratelimit-remaining", "").strip() == "0" and reset_after is not None:
+            self._pause.extend(at + timedelta(seconds=reset_after))
+
+    def _limited(self, owed: OwedPage, reply: Reply, said: str, at: datetime) -> Outcome:
+        body = reply.body if isinstance(reply.body, dict) else {}
+        asked = _seconds(body.get("retry_after"))
+        for header in ("retry-after", "x-ratelimit-reset-after"):
+            if asked is None:
+                asked = _seconds(reply.headers.get(header))
+        everywhere = body.get("global") is True or reply.headers.get("x-ratelimit-global", "").lower() == "true"
+        wait = backoff_seconds(owed.page.id, owed.attempts) if asked is None else asked
+        until = at + timedelta(seconds=wait)
+        (self._global_pause if everywhere else self._pause).extend(until)
+        scope = "globally" if everywhere else "on this webhook"
+        reason = f"{said}: rate limited {scope}, to be tried again after {wait:g} s"
+        return Outcome(kind=OutcomeKind.RETRY, reason=reason, retry_at=until)
+
+    def _stop(self, said: str) -> Outcome:
+        self._stopped = f"the webhook does not take pages any more ({said})"
+        _LOG.error("Discord notifier %s is stopped: %s. %s", self._name, self._stopped, _STOP_ADVICE)
+        return _rejected(self._stopped)
+
+    def _later(
+        self, owed: OwedPage, reason: str, at: datetime, *, at_least: float | None = None, uncertain: bool
+    ) -> Outcome:
+        wait = max(backoff_seconds(owed.page.id, owed.attempts), min(at_least or 0.0, LONGEST_SECONDS))
+        retry_at = at + timedelta(seconds=wait)
+        return Outcome(kind=OutcomeKind.RETRY, reason=reason, retry_at=retry_at, uncertain=uncertain)
+
+    def _said(self, reply: Reply) -> str:
+        """The answer in one line. What Discord says may quote what it was sent, so the secret is looked for."""
+        text = f"HTTP {reply.status}"
+        if isinstance(reply.body, dict) and reply.status >= 400:
+            code, message = reply.body.get("code"), reply.body.get("message")
+            text += f" {one_line(str(message))[:_TEXT_LIMIT]}" if message else ""
+            text += f" (code {code})" if isinstance(code, int) and code else ""
+            if details := _details(reply.body.get("errors")):
+                text += f": {details}"
+        for secret in (str(self._url), self._url.raw_path.decode(), *self._url.path.split("/")):
+            if len(secret) > len("webhooks"):
+                text = text.replace(secret, "[secret]")
+        return text
+
+
+def _verdict(reply: Reply, *, editing: bool) -> _Verdict:
+    code = reply.body.get("code") if isinstance(reply.body, dict) else None
+    if reply.status == 204:
+        return _Verdict.ACCEPTED
+    if 200 <= reply.status < 300:
+        # With wait=true Discord answers with the message it saved. Anything else was not Discord: a captive portal,
+        # a proxy's page.
+        saved = isinstance(reply.body, dict) and "id" in reply.body
+        return _Verdict.ACCEPTED if saved else _Verdict.FAILED
+    if reply.status == 429:
+        return _Verdict.LIMITED
+    if editing and code in _ABOUT_ONE_MESSAGE:
+        return _Verdict.NO_MESSAGE
+    if reply.status in _GONE:
+        return _Verdict.GONE
+    if reply.status in _REFUSED:
+        return _Verdict.REFUSED
+    return _Verdict.FAILED
+
+
+def _rejected(reason: str) -> Outcome:
+    return Outcome(kind=OutcomeKind.REJECTED, reason=reason)
+
+
+def _seconds(value: Any) -> float | None:
+    """A number of seconds as JSON or a header gives it; None when it is no such thing. At most a day."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(seconds, _LONGEST_PAUSE_SECONDS) if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _details(errors: Any, path: str = "") -> str:
+    """The first leaf of Discord's tree of errors: ``embeds.0.title: Must be 256 or fewer in length.``"""
+    for _ in range(16):
+        if not isinstance(errors, dict) or not errors:
+            return ""
+        leaves = errors.get("_errors")
+        if isinstance(leaves, list) and leaves and isinstance(leaves[0], dict):
+            return f"{path}: {one_line(str(leaves[0].get('message', '')))[:_TEXT_LIMIT]}".removeprefix(": ")
+        key, errors = next(iter(errors.items()))
+        path = f"{path}.{key}".removeprefix(".")
+    return ""

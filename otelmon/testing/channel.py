@@ -1,0 +1,146 @@
+"""A channel as the stand-in for Discord keeps it: messages, edits, who was pinged when."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from otelmon.testing.discord_rules import Ping, pings
+
+_FIRST_MESSAGE_ID = 1_300_000_000_000_000_000
+_KEPT = ("content", "embeds", "allowed_mentions", "flags", "username")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostedMessage:
+    """A message as the channel shows it now. Instants are unix seconds of the stand-in's clock.
+
+    ``body`` is what was sent, merged with later edits; ``edits`` counts those. ``pings`` is whom it notified, once,
+    when it was posted.
+    """
+
+    id: str
+    body: Mapping[str, Any]
+    posted_at: float
+    pings: tuple[Ping, ...] = ()
+    edited_at: float | None = None
+    edits: int = 0
+
+    @property
+    def content(self) -> str:
+        """The text above the embeds."""
+        return str(self.body.get("content") or "")
+
+    @property
+    def embeds(self) -> Sequence[Mapping[str, Any]]:
+        """The embeds, possibly none."""
+        return self.body.get("embeds") or ()
+
+    @property
+    def text(self) -> str:
+        """All that can be read in it: content, titles, descriptions, fields, footers."""
+        parts = [self.content]
+        for embed in self.embeds:
+            parts += [embed.get("title", ""), embed.get("description", "")]
+            parts += [f"{field['name']}: {field['value']}" for field in embed.get("fields") or ()]
+            parts.append((embed.get("footer") or {}).get("text", ""))
+        return "\n".join(filter(None, parts))
+
+    def json(self) -> dict[str, Any]:
+        """As Discord answers with it."""
+        return {
+            "id": self.id,
+            "type": 0,
+            "content": self.content,
+            "embeds": [{"type": "rich", **embed} for embed in self.embeds],
+            "timestamp": _iso(self.posted_at),
+            "edited_timestamp": None if self.edited_at is None else _iso(self.edited_at),
+            "flags": self.body.get("flags") or 0,
+        }
+
+
+class Channel:
+    """The messages in order. Threads may post, edit, read and wait at once."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition(threading.RLock())
+        self._messages: dict[str, PostedMessage] = {}
+        self._pings: list[Ping] = []
+        self._posted = 0
+        self._edits = 0
+
+    @property
+    def messages(self) -> tuple[PostedMessage, ...]:
+        """What the channel shows, oldest first; deleted messages are gone."""
+        with self.changed:
+            return tuple(self._messages.values())
+
+    @property
+    def pings(self) -> tuple[Ping, ...]:
+        """Whoever was notified so far, in order; a ping outlives its message."""
+        with self.changed:
+            return tuple(self._pings)
+
+    @property
+    def posted(self) -> int:
+        """How many messages were posted, deleted ones included."""
+        with self.changed:
+            return self._posted
+
+    @property
+    def edits(self) -> int:
+        """How many edits there were."""
+        with self.changed:
+            return self._edits
+
+    def get(self, message_id: str) -> PostedMessage | None:
+        """The message of that id."""
+        with self.changed:
+            return self._messages.get(message_id)
+
+    def post(self, body: Mapping[str, Any], at: float) -> PostedMessage:
+        """Add a message that was found to be right, and ping whom it pings."""
+        with self.changed:
+            self._posted += 1
+            message_id = str(_FIRST_MESSAGE_ID + self._posted)
+            pinged = tuple(replace(ping, message_id=message_id, at=at) for ping in pings(body))
+            kept = {key: deepcopy(body[key]) for key in _KEPT if body.get(key) is not None}
+            message = PostedMessage(id=message_id, body=kept, posted_at=at, pings=pinged)
+            self._messages[message_id] = message
+            self._pings += pinged
+            self.changed.notify_all()
+            return message
+
+    def edit(self, message_id: str, body: Mapping[str, Any], at: float) -> PostedMessage:
+        """Change a message; what the body does not name stays. Pings nobody."""
+        with self.changed:
+            message = self._messages[message_id]
+            merged = {**message.body, **{key: deepcopy(body[key]) for key in _KEPT if key in body}}
+            self._messages[message_id] = replace(message, body=merged, edited_at=at, edits=message.edits + 1)
+            self._edits += 1
+            self.changed.notify_all()
+            return self._messages[message_id]
+
+    def delete(self, message_id: str) -> bool:
+        """Remove a message; false if it is not there."""
+        with self.changed:
+            found = self._messages.pop(message_id, None) is not None
+            self.changed.notify_all()
+            return found
+
+    def wait_for(self, predicate: Callable[[PostedMessage], bool], timeout: float) -> PostedMessage:
+        """The first message, as it is now, of which the predicate is true; AssertionError after ``timeout`` seconds."""
+        with self.changed:
+            found = self.changed.wait_for(lambda: next(filter(predicate, self._messages.values()), None), timeout)
+            if found is None:
+                shown = "\n".join(f"  {message.content[:200]}" for message in self._messages.values()) or "  nothing"
+                raise AssertionError(f"no such message within {timeout:g} s; the channel shows:\n{shown}")
+            return found
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()

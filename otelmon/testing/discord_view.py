@@ -1,0 +1,90 @@
+"""The stand-in's channel as a web page that looks like Discord, and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from html import escape
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit
+
+from otelmon.testing.channel import PostedMessage
+from otelmon.testing.discord_markdown import html
+from otelmon.testing.discord_rules import Ping
+
+_NO_COLOUR = 0x4E5058
+
+
+def channel_page() -> str:
+    """The page; it fetches ``/channel`` every second and shows it."""
+    return files("otelmon.testing").joinpath("channel.html").read_text(encoding="utf-8")
+
+
+def channel_view(messages: Sequence[PostedMessage], names: Mapping[str, str], now: float) -> str:
+    """The messages as HTML, oldest first."""
+    if not messages:
+        return '<p class="empty">Nothing was posted yet.</p>'
+    return "\n".join(_message(message, names, now) for message in messages)
+
+
+def channel_json(messages: Sequence[PostedMessage], pings: Sequence[Ping], requests: int) -> dict[str, Any]:
+    """Messages, pings and the number of requests, for a program in another process."""
+    return {
+        "messages": [{**message.json(), "edits": message.edits} for message in messages],
+        "pings": [{"kind": ping.kind, "id": ping.id, "message_id": ping.message_id, "at": ping.at} for ping in pings],
+        "requests": requests,
+    }
+
+
+def _message(message: PostedMessage, names: Mapping[str, str], now: float) -> str:
+    pinged = ", ".join(names.get(ping.id, ping.id) for ping in message.pings)
+    edited = '<span class="edited">(edited)</span>' if message.edited_at is not None else ""
+    content = f'<div class="content">{html(message.content, names=names, now=now)} {edited}</div>'
+    embeds = "".join(_embed(embed, names, now) for embed in message.embeds)
+    note = f'<div class="pinged">pinged {escape(pinged)}</div>' if pinged else ""
+    author = escape(str(message.body.get("username") or "otelmon"))
+    return (
+        f'<article class="message{" pings" if pinged else ""}" id="m{message.id}">'
+        f'<div class="avatar" aria-hidden="true">{author[:1]}</div><div class="body">'
+        f'<header><span class="author">{author}</span><span class="tag">APP</span>'
+        f'<time class="when">{_when(message.posted_at)}</time></header>{content}{embeds}{note}</div></article>'
+    )
+
+
+def _embed(embed: Mapping[str, Any], names: Mapping[str, str], now: float) -> str:
+    parts: list[str] = []
+    if title := embed.get("title"):
+        shown = html(title, names=names, now=now, block=False)
+        url = _safe(embed.get("url"))
+        parts.append(f'<div class="title">{_link(url, shown) if url else shown}</div>')
+    if description := embed.get("description"):
+        parts.append(f'<div class="description">{html(description, names=names, now=now)}</div>')
+    if fields := embed.get("fields"):
+        parts.append(f'<div class="fields">{"".join(_field(field, names, now) for field in fields)}</div>')
+    foot = [escape((embed.get("footer") or {}).get("text", ""))]
+    if sent_at := embed.get("timestamp"):
+        foot.append(_when(datetime.fromisoformat(sent_at).timestamp()))
+    if any(foot):
+        parts.append(f"<footer>{' • '.join(filter(None, foot))}</footer>")
+    colour = embed.get("color", _NO_COLOUR)
+    return f'<section class="embed" style="border-color:#{colour:06x}">{"".join(parts)}</section>'
+
+
+def _field(field: Mapping[str, Any], names: Mapping[str, str], now: float) -> str:
+    name = html(field["name"], names=names, now=now, block=False)
+    value = html(field["value"], names=names, now=now)
+    inline = " inline" if field.get("inline") else ""
+    return f'<div class="field{inline}"><div class="name">{name}</div><div class="value">{value}</div></div>'
+
+
+def _safe(url: Any) -> str:
+    return url if isinstance(url, str) and urlsplit(url).scheme.lower() in {"http", "https"} else ""
+
+
+def _link(url: str, shown: str) -> str:
+    return f'<a href="{escape(url)}" rel="noreferrer noopener" target="_blank">{shown}</a>'
+
+
+def _when(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%d/%m/%Y, %H:%M:%S} UTC"
