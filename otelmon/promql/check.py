@@ -24,12 +24,14 @@ from otelmon.promql.lex import Cursor, Token
 from otelmon.promql.operators import COMPARISONS, SET_OPERATORS, TRIMS
 from otelmon.promql.signatures import AGGREGATIONS, FUNCTIONS, RENAMED, Signature
 
-_WORDS = {
+TYPE_WORDS: dict[ValueType, str] = {
     ValueType.SCALAR: "scalar",
     ValueType.STRING: "string",
     ValueType.VECTOR: "instant vector",
     ValueType.MATRIX: "range vector",
 }
+"""What Prometheus's documentation calls the types."""
+
 _NUMERIC = frozenset({ValueType.SCALAR, ValueType.VECTOR})
 # Prometheus refuses these at evaluation; here the rule is refused when it is loaded.
 _RANGE_MODIFIED = {
@@ -40,11 +42,10 @@ _RANGE_MODIFIED = {
 
 def value_type(expr: Expr) -> ValueType:
     """What an expression evaluates to."""
-    if isinstance(expr, Paren | Unary):
-        return value_type(expr.expr)
+    while isinstance(expr, Paren | Unary):
+        expr = expr.expr
     if isinstance(expr, Binary):
-        both_scalar = value_type(expr.left) is ValueType.SCALAR and value_type(expr.right) is ValueType.SCALAR
-        return ValueType.SCALAR if both_scalar else ValueType.VECTOR
+        return ValueType.SCALAR if expr.matching is None and _all_scalar(expr) else ValueType.VECTOR
     if isinstance(expr, Call):
         return FUNCTIONS[expr.function].returns
     if isinstance(expr, Number):
@@ -56,6 +57,20 @@ def value_type(expr: Expr) -> ValueType:
     return ValueType.VECTOR
 
 
+def _all_scalar(expr: Binary) -> bool:
+    # Not by recursion: a tree under construction may be higher than the interpreter's stack.
+    open_sides: list[Expr] = [expr]
+    while open_sides:
+        side = open_sides.pop()
+        if isinstance(side, Binary):
+            open_sides += (side.left, side.right)
+        elif isinstance(side, Paren | Unary):
+            open_sides.append(side.expr)
+        elif value_type(side) is not ValueType.SCALAR:
+            return False
+    return True
+
+
 def checked_unary(cursor: Cursor, operator: Token, operand: Expr) -> Expr:
     """A sign before an expression; before a number it is the number's own."""
     if isinstance(operand, Number):
@@ -65,7 +80,7 @@ def checked_unary(cursor: Cursor, operator: Token, operand: Expr) -> Expr:
     if found not in _NUMERIC:
         raise cursor.error(
             "unary expression only allowed on expressions of type scalar or instant vector, "
-            f"got {_WORDS[found]}{_instead(found)}",
+            f"got {TYPE_WORDS[found]}{_instead(found)}",
             operand.start,
             operand.end,
         )
@@ -73,18 +88,24 @@ def checked_unary(cursor: Cursor, operator: Token, operand: Expr) -> Expr:
 
 
 def checked_binary(
-    cursor: Cursor, left: Expr, operator: Token, right: Expr, *, returns_bool: bool, matching: Matching | None
+    cursor: Cursor,
+    left: Expr,
+    operator: Token,
+    right: Expr,
+    *,
+    types: tuple[ValueType, ValueType],
+    returns_bool: bool,
+    matching: Matching | None,
 ) -> Binary:
-    """``left operator right``; ``matching`` is None where nothing was written about it."""
+    """``left operator right`` of these ``types``; ``matching`` is None where nothing was written about it."""
     name = operator.word or operator.text
     place = operator.start, operator.end
-    types = value_type(left), value_type(right)
     if returns_bool and name not in COMPARISONS:
         raise cursor.error("bool modifier can only be used on comparison operators; leave it out", *place)
     for side, found in zip((left, right), types, strict=True):
         if found not in _NUMERIC:
             raise cursor.error(
-                f"binary expression must contain only scalar and instant vector types, got {_WORDS[found]}"
+                f"binary expression must contain only scalar and instant vector types, got {TYPE_WORDS[found]}"
                 f"{_instead(found)}",
                 side.start,
                 side.end,
@@ -118,10 +139,10 @@ def checked_binary(
 
 
 def _check_no_matching(cursor: Cursor, matching: Matching | None, place: tuple[int, int]) -> None:
-    # Prometheus lets on() and ignoring() without labels pass, and then forgets them.
+    # Prometheus lets on() and ignoring() without labels pass, whatever group_left includes, and then forgets them.
     if matching is None:
         return
-    if matching.labels or matching.include:
+    if matching.labels:
         raise cursor.error("vector matching only allowed between instant vectors; leave it out", *place)
     if matching.fill_left is not None or matching.fill_right is not None:
         raise cursor.error("filling in missing series only allowed between instant vectors; leave it out", *place)
@@ -170,13 +191,19 @@ def checked_call(cursor: Cursor, signature: Signature, arguments: tuple[Expr, ..
     for index, argument in enumerate(arguments):
         expect_type(cursor, argument, signature.argument_type(index), where=f"call to function {name!r}")
         _check_range_modifier(cursor, name, argument)
-    if name == "info" and given == 2 and not isinstance(arguments[1], VectorSelector):
-        raise cursor.error(
-            "expected label selectors only as the second argument of 'info', such as {k8s_cluster_name=~\".+\"}",
-            arguments[1].start,
-            arguments[1].end,
-        )
+    if name == "info" and given == 2:
+        _check_data_selector(cursor, arguments[1])
     return Call(function=name, arguments=arguments, start=start, end=end)
+
+
+def _check_data_selector(cursor: Cursor, selector: Expr) -> None:
+    if not isinstance(selector, VectorSelector) or not cursor.text.startswith("{", selector.start):
+        raise cursor.error(
+            "expected label selectors only as the second argument of 'info', such as {k8s_cluster_name=~\".+\"}; "
+            "the metric is selected there by its label __name__",
+            selector.start,
+            selector.end,
+        )
 
 
 def _check_range_modifier(cursor: Cursor, function: str, argument: Expr) -> None:
@@ -236,7 +263,9 @@ def expect_type(cursor: Cursor, expr: Expr, expected: ValueType, *, where: str) 
         hint = "; write a number, or scalar(...) around it"
     elif expected is ValueType.STRING:
         hint = "; write it between quotes"
-    raise cursor.error(f"expected type {_WORDS[expected]} in {where}, got {_WORDS[found]}{hint}", expr.start, expr.end)
+    raise cursor.error(
+        f"expected type {TYPE_WORDS[expected]} in {where}, got {TYPE_WORDS[found]}{hint}", expr.start, expr.end
+    )
 
 
 def _instead(found: ValueType) -> str:

@@ -10,11 +10,14 @@ from otelmon.promql.literals import MAX_DURATION_SECONDS, duration_value, number
 from otelmon.promql.operators import DURATION_OPERATORS, POWER, PRECEDENCE, right_precedence
 
 _FUNCTIONS = {"step": "step", "range": "range", "min": "min", "max": "max", "min_of": "min", "max_of": "max"}
+# Whoever computes a duration may recurse.
+_MAX_HEIGHT = 50
 
 
 def read_range(cursor: Cursor, *, what: str) -> Duration:
     """A duration within brackets, such as ``5m`` or ``2 * step()``; it must not be zero or less."""
     duration = _read_binary(cursor, 0)
+    _check_height(cursor, duration)
     seconds = constant_seconds(duration)
     if seconds is not None and not 0 < seconds <= MAX_DURATION_SECONDS:
         reason = "must be greater than 0" if not seconds > 0 else "is out of range (at most 292y)"
@@ -28,10 +31,28 @@ def read_offset(cursor: Cursor) -> Duration:
     ``a offset 5m * 2`` multiplies the selector; what is to be computed stands in parentheses.
     """
     duration = _read_signed_primary(cursor)
+    _check_height(cursor, duration)
     seconds = constant_seconds(duration)
     if seconds is not None and not abs(seconds) <= MAX_DURATION_SECONDS:
         raise cursor.error("offset is out of range (at most 292y)", duration.start, duration.end)
     return duration
+
+
+def _check_height(cursor: Cursor, duration: Duration) -> None:
+    level: list[Duration] = [duration]
+    for _ in range(_MAX_HEIGHT):
+        level = [part for node in level for part in _parts(node)]
+        if not level:
+            return
+    raise cursor.error(f"duration is more than {_MAX_HEIGHT} levels high", duration.start, duration.end)
+
+
+def _parts(duration: Duration) -> tuple[Duration, ...]:
+    if isinstance(duration, DurationBinary):
+        return (duration.left, duration.right)
+    if isinstance(duration, DurationUnary):
+        return (duration.operand,)
+    return duration.arguments if isinstance(duration, DurationCall) else ()
 
 
 def duration_seconds(duration: Duration, *, step_seconds: float = 0.0, range_seconds: float = 0.0) -> float:
@@ -95,13 +116,9 @@ def _power(base: float, exponent: float) -> float:
 
 
 def _asks_query(duration: Duration) -> bool:
-    if isinstance(duration, Number):
-        return False
-    if isinstance(duration, DurationUnary):
-        return _asks_query(duration.operand)
-    if isinstance(duration, DurationBinary):
-        return _asks_query(duration.left) or _asks_query(duration.right)
-    return duration.function in {"step", "range"} or any(_asks_query(argument) for argument in duration.arguments)
+    if isinstance(duration, DurationCall) and duration.function in {"step", "range"}:
+        return True
+    return any(_asks_query(part) for part in _parts(duration))
 
 
 def _read_binary(cursor: Cursor, lowest: int) -> Duration:

@@ -182,7 +182,7 @@ class Cursor:
         if token.kind is TokenKind.END:
             found = "unexpected end of expression"
         elif token.kind is TokenKind.SIGN:
-            found = f"unexpected {token.text}"
+            found = f"unexpected '{token.text}'"
         elif token.kind is TokenKind.STRING:
             found = f"unexpected string {token.text}"
         else:

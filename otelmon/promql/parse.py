@@ -85,6 +85,7 @@ def _read_expr(cursor: Cursor, lowest: int) -> Expr:
     """An expression of operators that bind at least as strongly as ``lowest``."""
     cursor.enter()
     left = _read_unary(cursor)
+    left_type = check.value_type(left)
     while True:
         operator = cursor.peek
         precedence = _precedence(operator)
@@ -93,7 +94,12 @@ def _read_expr(cursor: Cursor, lowest: int) -> Expr:
         cursor.take()
         returns_bool, matching = _read_binary_modifiers(cursor)
         right = _read_expr(cursor, right_precedence(operator.word or operator.text))
-        left = check.checked_binary(cursor, left, operator, right, returns_bool=returns_bool, matching=matching)
+        types = left_type, check.value_type(right)
+        left = check.checked_binary(
+            cursor, left, operator, right, types=types, returns_bool=returns_bool, matching=matching
+        )
+        # Kept, not asked of the tree again: reading a long chain stays linear.
+        left_type = ValueType.VECTOR if ValueType.VECTOR in types else ValueType.SCALAR
     cursor.leave()
     return left
 
@@ -167,7 +173,7 @@ def _read_arguments(cursor: Cursor, *, data_selector_second: bool = False) -> tu
         return ()
     while True:
         if data_selector_second and len(arguments) == 1 and cursor.at_sign("{"):
-            arguments.append(read_selector(cursor, may_match_all=True))
+            arguments.append(_read_modified(cursor, read_selector(cursor, may_match_all=True)))
         else:
             arguments.append(_read_expr(cursor, 0))
         comma = cursor.peek
@@ -273,7 +279,8 @@ def _read_range(cursor: Cursor, expr: Expr) -> Expr:
         step = None if cursor.at_sign("]") else read_range(cursor, what="subquery step")
         end = cursor.expect_sign("]", where="after the step").end
         if (found := check.value_type(expr)) is not ValueType.VECTOR:
-            raise cursor.error(f"subquery is only allowed on instant vector, got {found} instead", expr.start, expr.end)
+            words = check.TYPE_WORDS[found]
+            raise cursor.error(f"subquery is only allowed on instant vector, got {words} instead", expr.start, expr.end)
         return Subquery(expr=expr, range=length, step=step, start=expr.start, end=end)
     end = cursor.expect_sign("]", where="or : after the range").end
     if not isinstance(expr, VectorSelector):
@@ -312,7 +319,7 @@ def _read_at(cursor: Cursor, expr: Expr) -> Expr:
         number = _read_signed_number(cursor, expectation="expected unix seconds, start() or end() after @")
         if not math.isfinite(number.value) or abs(number.value) >= _MAX_INSTANT_SECONDS:
             raise cursor.error("timestamp out of bounds for @ modifier; write unix seconds", number.start, number.end)
-        at = round(number.value * 1000) / 1000
+        at = math.copysign(math.floor(abs(number.value) * 1000 + 0.5) / 1000, number.value)
     target = _modified(cursor, expr, sign)
     if target.at is not None:
         raise cursor.error("@ <timestamp> may not be set multiple times", sign.start, cursor.last_end)

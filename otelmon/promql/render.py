@@ -54,11 +54,12 @@ def render(expr: Expr) -> str:
     if isinstance(expr, Paren):
         return f"({render(expr.expr)})"
     if isinstance(expr, Unary):
-        return f"{expr.operator}{_at_least(expr.expr, POWER)}"
+        signed_again = isinstance(expr.expr, Unary)
+        return f"{expr.operator}{render(expr.expr) if signed_again else _at_least(expr.expr, POWER)}"
     if isinstance(expr, Binary):
         return _binary(expr)
     if isinstance(expr, Call):
-        return f"{expr.function}({', '.join(render(argument) for argument in expr.arguments)})"
+        return _call(expr)
     if isinstance(expr, Aggregate):
         return _aggregate(expr)
     if isinstance(expr, MatrixSelector):
@@ -96,6 +97,14 @@ def _on_the_right(operator: str, operand: Expr | Duration) -> bool:
     if isinstance(operand, Binary | DurationBinary):
         return PRECEDENCE[operand.operator] >= right_precedence(operator)
     return True
+
+
+def _call(expr: Call) -> str:
+    arguments = [render(argument) for argument in expr.arguments]
+    if expr.function == "info" and len(arguments) == 2 and isinstance(expr.arguments[1], VectorSelector):
+        # Only here a metric's name must not stand in front of the braces.
+        arguments[1] = _selector(expr.arguments[1], in_braces=True) + _modifiers(expr.arguments[1])
+    return f"{expr.function}({', '.join(arguments)})"
 
 
 def _binary(expr: Binary) -> str:
@@ -146,13 +155,14 @@ def _label(name: str) -> str:
     return name if bare else string_text(name)
 
 
-def _selector(selector: VectorSelector) -> str:
+def _selector(selector: VectorSelector, *, in_braces: bool = False) -> str:
     name = selector.name
     matchers = list(selector.matchers)
     if name:
         matchers.remove(Matcher(name=METRIC_NAME, operator=MatchOperator.EQUAL, value=name))
     in_front = (
-        is_legacy_metric_name(name)
+        not in_braces
+        and is_legacy_metric_name(name)
         and name.lower() not in RESERVED_METRIC_NAMES
         and not any(matcher.name == METRIC_NAME for matcher in matchers)
     )
