@@ -8,7 +8,14 @@ from typing import Any
 
 from otelmon.errors import ConfigError, Problem
 from otelmon.faults import Faults
-from otelmon.instrument.frameworks import Framework, framework_of, watch_django, watch_litestar, watch_quart
+from otelmon.instrument.frameworks import (
+    Framework,
+    framework_of,
+    watch_django,
+    watch_litestar,
+    watch_litestar_errors,
+    watch_quart,
+)
 from otelmon.instrument.lifecycle import ASGIApp, Lifecycle
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.instrument.requests import RequestMiddleware
@@ -106,6 +113,8 @@ def wrap(
     )
     if framework is Framework.DJANGO:
         watch_django(app)
+    elif framework is Framework.LITESTAR:
+        watch_litestar_errors(app)
     elif framework is Framework.QUART:
         watch_quart(app)
     return middleware

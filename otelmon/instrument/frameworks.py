@@ -52,14 +52,21 @@ def watch_litestar(app: Any, middleware: RequestMiddleware) -> None:
     async def stop() -> None:
         await middleware.lifecycle.stop()
 
-    async def note(error: Exception, scope: Scope) -> None:
-        if not hasattr(error, "status_code"):
-            scope[ERROR_KEY] = error_type(error)
-
     app.asgi_handler = middleware.around(app.asgi_handler)
     app.on_startup.append(start)
     app.on_shutdown.append(stop)
-    app.after_exception.append(note)
+    watch_litestar_errors(app)
+
+
+def watch_litestar_errors(app: Any) -> None:
+    """Leave the class of an unhandled exception in the scope; one with a status code is an answer."""
+    if _note_litestar_exception not in app.after_exception:
+        app.after_exception.append(_note_litestar_exception)
+
+
+async def _note_litestar_exception(error: Exception, scope: Scope) -> None:
+    if not hasattr(error, "status_code"):
+        scope[ERROR_KEY] = error_type(error)
 
 
 def watch_quart(app: Any) -> None:
