@@ -12,40 +12,16 @@ and groups nest at most 100 deep (Go: 1000).
 from __future__ import annotations
 
 import re
-import sys
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-_MAX_RUNE = sys.maxunicode
+from otelmon.characters import LAST, PERL_CLASSES, POSIX_CLASSES, Ranges, complement, general_category, merged
+
 _MAX_REPEAT = 1000
 _MAX_DEPTH = 100
 
-_Ranges = tuple[tuple[int, int], ...]
-
-_DIGITS: _Ranges = ((0x30, 0x39),)
-_SPACES: _Ranges = ((0x09, 0x0A), (0x0C, 0x0D), (0x20, 0x20))
-_WORDS: _Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
-_PERL: dict[str, _Ranges] = {"d": _DIGITS, "s": _SPACES, "w": _WORDS}
-_POSIX: dict[str, _Ranges] = {
-    "alnum": ((0x30, 0x39), (0x41, 0x5A), (0x61, 0x7A)),
-    "alpha": ((0x41, 0x5A), (0x61, 0x7A)),
-    "ascii": ((0x00, 0x7F),),
-    "blank": ((0x09, 0x09), (0x20, 0x20)),
-    "cntrl": ((0x00, 0x1F), (0x7F, 0x7F)),
-    "digit": _DIGITS,
-    "graph": ((0x21, 0x7E),),
-    "lower": ((0x61, 0x7A),),
-    "print": ((0x20, 0x7E),),
-    "punct": ((0x21, 0x2F), (0x3A, 0x40), (0x5B, 0x60), (0x7B, 0x7E)),
-    "space": ((0x09, 0x0D), (0x20, 0x20)),
-    "upper": ((0x41, 0x5A),),
-    "word": _WORDS,
-    "xdigit": ((0x30, 0x39), (0x41, 0x46), (0x61, 0x66)),
-}
 _CONTROL = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_GENERAL_CATEGORIES = re.compile(r"C[cfos]?|L[lmotu]?|M[cen]?|N[dlo]?|P[cdefios]?|S[ckmo]?|Z[lps]?")
 _LITERAL_ALTERNATIVES = re.compile(r"[\w \-/:,%@=&;<>!~#'\"|]+")
 
 
@@ -262,22 +238,32 @@ class _Reader:
             return _class_text(ranges, flags)
         return _literal(chr(self._character_escape()), flags)
 
-    def _class_escape(self) -> _Ranges | None:
+    def _class_escape(self) -> Ranges | None:
         r"""``\d``, ``\pL``, ``\P{Lu}`` and their kin; None, nothing read, where it is no class."""
         char = self.pattern[self.at + 1 : self.at + 2]
         if char in {"d", "s", "w", "D", "S", "W"}:
             self.at += 2
-            ranges = _PERL[char.lower()]
-            return ranges if char.islower() else _complement(ranges)
+            ranges = PERL_CLASSES[char.lower()]
+            return ranges if char.islower() else complement(ranges)
         if char not in {"p", "P"}:
             return None
         found = re.compile(r"\\[pP](?:\{(\^?)([^}]*)\}|(.))", re.DOTALL).match(self.pattern, self.at)
         if found is None:
             raise RegexError("incomplete Unicode class; write \\pL or \\p{Lu}", self.at)
         name = found[2] if found[3] is None else found[3]
-        ranges = ((0, _MAX_RUNE),) if name == "Any" else _category(name, self.at)
+        ranges = ((0, LAST),) if name == "Any" else self._category(name)
         self.at = found.end()
-        return _complement(ranges) if (char == "P") != bool(found[1]) else ranges
+        return complement(ranges) if (char == "P") != bool(found[1]) else ranges
+
+    def _category(self, name: str) -> Ranges:
+        ranges = general_category(name)
+        if ranges is None:
+            raise RegexError(
+                f"unknown or unsupported Unicode class {name!r}; general categories such as L, Lu or Nd are known, "
+                "scripts are not: write a range such as [\\x{370}-\\x{3ff}]",
+                self.at,
+            )
+        return ranges
 
     def _character_escape(self) -> int:
         """The code point of an escape that stands for one character."""
@@ -301,7 +287,7 @@ class _Reader:
         raise RegexError(f"invalid escape sequence \\{char}", start)
 
     def _code_point(self, value: int, end: int) -> int:
-        if value > _MAX_RUNE:
+        if value > LAST:
             raise RegexError("character code beyond 10FFFF", self.at)
         self.at = end
         return value
@@ -320,13 +306,13 @@ class _Reader:
         self.at += 1
         return _class_text(tuple(ranges), flags, negated=negated)
 
-    def _class_member(self) -> _Ranges:
+    def _class_member(self) -> Ranges:
         start = self.at
         if (posix := re.compile(r"\[:(\^?)([^:\]]*):\]").match(self.pattern, start)) is not None:
-            if posix[2] not in _POSIX:
+            if posix[2] not in POSIX_CLASSES:
                 raise RegexError(f"unknown character class {posix[0]}", start)
             self.at = posix.end()
-            return _complement(_POSIX[posix[2]]) if posix[1] else _POSIX[posix[2]]
+            return complement(POSIX_CLASSES[posix[2]]) if posix[1] else POSIX_CLASSES[posix[2]]
         if self._looking_at("\\") and (ranges := self._class_escape()) is not None:
             return ranges
         low = self._class_character()
@@ -369,67 +355,16 @@ def _literal(char: str, flags: _Flags) -> str:
     return f"(?i:{escaped})" if flags.fold_case and char.lower() != char.upper() else escaped
 
 
-def _class_text(ranges: _Ranges, flags: _Flags, *, negated: bool = False) -> str:
-    merged = _merged(ranges)
-    if not merged:
+def _class_text(ranges: Ranges, flags: _Flags, *, negated: bool = False) -> str:
+    joined = merged(ranges)
+    if not joined:
         return "(?s:.)" if negated else "(?!)"
-    if merged == ((0, _MAX_RUNE),):
+    if joined == ((0, LAST),):
         return "(?!)" if negated else "(?s:.)"
-    inner = "".join(_escaped(low) if low == high else f"{_escaped(low)}-{_escaped(high)}" for low, high in merged)
+    inner = "".join(_escaped(low) if low == high else f"{_escaped(low)}-{_escaped(high)}" for low, high in joined)
     text = f"[^{inner}]" if negated else f"[{inner}]"
     return f"(?i:{text})" if flags.fold_case else text
 
 
 def _escaped(code_point: int) -> str:
     return f"\\U{code_point:08x}"
-
-
-def _merged(ranges: _Ranges) -> _Ranges:
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return tuple(merged)
-
-
-def _complement(ranges: _Ranges) -> _Ranges:
-    outside = []
-    following = 0
-    for low, high in _merged(ranges):
-        if low > following:
-            outside.append((following, low - 1))
-        following = high + 1
-    if following <= _MAX_RUNE:
-        outside.append((following, _MAX_RUNE))
-    return tuple(outside)
-
-
-def _category(name: str, position: int) -> _Ranges:
-    if not _GENERAL_CATEGORIES.fullmatch(name):
-        raise RegexError(
-            f"unknown or unsupported Unicode class {name!r}; general categories such as L, Lu or Nd are known, "
-            "scripts are not: write a range such as [\\x{370}-\\x{3ff}]",
-            position,
-        )
-    return _category_ranges(name)
-
-
-@lru_cache(maxsize=64)
-def _category_ranges(name: str) -> _Ranges:
-    ranges: list[tuple[int, int]] = []
-    start: int | None = None
-    for code_point in range(_MAX_RUNE + 2):
-        inside = code_point <= _MAX_RUNE and _in_category(unicodedata.category(chr(code_point)), name)
-        if inside and start is None:
-            start = code_point
-        elif not inside and start is not None:
-            ranges.append((start, code_point - 1))
-            start = None
-    return tuple(ranges)
-
-
-def _in_category(category: str, name: str) -> bool:
-    # Unassigned code points (Cn) belong to no class of Go's, not even to C.
-    return category != "Cn" and category.startswith(name)
