@@ -135,9 +135,9 @@ def _colour(message: Message) -> int:
 def _description(message: Message, link: str, limit: int) -> str:
     limit = min(limit, DESCRIPTION_LIMIT)
     masked = f"[Open the runbook]({link})" if link and len(link) <= _MASKED_LINK_LIMIT else ""
-    room = limit - units(masked) - 1
+    room = limit - units(masked) - 2
     text = _text(message.description, room, lines=True) if clean(message.description) else ""
-    return "\n".join(part for part in (text, masked) if part)
+    return "\n\n".join(part for part in (text, masked) if part)
 
 
 def _fields(message: Message, link: str) -> list[dict[str, Any]]:
@@ -203,8 +203,8 @@ def _text(text: str, limit: int, *, lines: bool = False) -> str:
 def _escaped(text: str) -> list[str]:
     """The text as tokens, each a character with what makes it harmless.
 
-    A backslash keeps markdown, links and emoji names from being rendered, but Discord looks for mentions without heeding it: an ``@`` is
-    parted from its name by a zero-width space, which is what breaks those.
+    A backslash keeps markdown, links and emoji names from being rendered, but mentions are looked for without heeding
+    it: an ``@`` is parted from its name by a zero-width space, which is what breaks those.
     """
     tokens: list[str] = []
     escaped_at = -1

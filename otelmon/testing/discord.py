@@ -64,7 +64,7 @@ class DiscordStandIn:
     """A Discord webhook on 127.0.0.1, for the length of a ``with`` block.
 
     ``webhook_url`` is what pages are sent to; ``messages``, ``pings`` and ``requests`` say what happened; ``wait_for``
-    waits for it. ``fail(fault, times=1)`` and ``fail_always(fault)`` make it go wrong (see ``faults``), ``refuse()`` and
+    waits for it. ``fail(fault, times=1)`` and ``fail_always(fault)`` make it go wrong (``faults``), ``refuse()`` and
     ``accept()`` close and reopen the port, ``forget_webhook()`` deletes the webhook. ``url`` shows the channel in
     a browser. ``names`` maps ids of people and roles to the names shown there. Rate limits and times go by
     ``clock``, so a FakeClock tests them without waiting. It validates what is posted as ``discord_rules`` says; files,

@@ -21,8 +21,8 @@ class _Entry:
 class MemoryOutbox:
     """Pages owed, kept in memory as the storage keeps them: claims with a lease, retries, edits after what they edit.
 
-    A page is due once the one that it edits or follows was delivered, or never will be. ``owe`` puts pages in; owing the
-    same id twice owes once.
+    A page is due once the one that it edits or follows was delivered, or never will be. ``owe`` puts pages
+    in; owing the same id twice owes once.
     """
 
     def __init__(self, pages: Iterable[Page] = ()) -> None:
