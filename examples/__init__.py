@@ -1,0 +1,1 @@
+"""Examples that run: a small shop, and the demo that breaks it."""

@@ -1,0 +1,1 @@
+"""A small FastAPI shop, watched by otelmon."""

@@ -31,7 +31,7 @@ class Condition:
 
     def holds(self, value: float) -> bool:
         """Whether a value would trigger the alert."""
-        return _COMPARE[self.operator](value, self.bound)
+        return bool(_COMPARE[self.operator](value, self.bound))
 
 
 _COMPARE = {

@@ -1,0 +1,81 @@
+"""The shop as its users run it: a real uvicorn in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+CONFIG = Path(__file__).with_name("otelmon.yaml")
+# Whom critical pages mention, as otelmon.yaml says.
+ROLE = "998877665544332211"
+
+
+def free_port() -> int:
+    """A port on loopback that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ShopServer:
+    """Starts `uvicorn examples.shop.app:app` and stops it; its log goes to a file in the state directory."""
+
+    def __init__(self, *, webhook_url: str, state_dir: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = state_dir / "shop.log"
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "DISCORD", "SENTRY"))},
+            "DISCORD_WEBHOOK_URL": webhook_url,
+            "OTELMON_CONFIG": str(CONFIG),
+            "DEMO_STATE_DIR": str(state_dir),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> ShopServer:
+        command = [sys.executable, "-m", "uvicorn", "examples.shop.app:app", "--port", str(self.port)]
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "--no-access-log"],
+                env=self.environ,
+                stdout=log,
+                stderr=log,
+            )
+        self._wait_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"{self.url}/products", timeout=2).is_success:
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        raise RuntimeError(f"the shop did not start within 30 s:\n{self.log.read_text()}")
+
+    def switch(self, fault: str, *, on: bool) -> None:
+        """Switch a fault of the shop on or off."""
+        httpx.request("PUT" if on else "DELETE", f"{self.url}/faults/{fault}", timeout=10).raise_for_status()
+
+    def acknowledge(self, incident_id: str) -> str:
+        """Take an incident, as a person would: `otelmon ack ID --by NAME`. Returns what the command said."""
+        command = [sys.executable, "-m", "otelmon", "ack", incident_id, "--by", "the demo", "--config", str(CONFIG)]
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=30, check=False)
+        return (done.stdout or done.stderr).strip()

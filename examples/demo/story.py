@@ -1,0 +1,31 @@
+"""What happens in the demo and what must come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One fault: switched on and off at these seconds, and the alert that must page and resolve meanwhile.
+
+    ``title`` is how the page's title begins; ``acknowledged`` asks for `otelmon ack` once the page is there.
+    """
+
+    fault: str
+    alert: str
+    title: str
+    on_at: float
+    off_at: float
+    acknowledged: bool = False
+
+
+HEALTHY_SECONDS = 20.0
+ACTS = (
+    Act(fault="errors", alert="error_rate", title="Error rate", on_at=20, off_at=34),
+    Act(fault="slow", alert="response_time", title="Response time", on_at=36, off_at=50),
+    Act(fault="disk", alert="disk_nearly_full", title="Disk nearly full", on_at=54, off_at=68, acknowledged=True),
+)
+# By now every alert must be resolved; the demo ends earlier when it is.
+END_SECONDS = 90.0
+REQUESTS_PER_SECOND = 50

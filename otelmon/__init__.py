@@ -1,0 +1,100 @@
+"""otelmon: OpenTelemetry metrics for Python ASGI applications that page the person on call.
+
+    import otelmon
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    otelmon.start(app)
+
+The way of the data; each stage is a package of its own, and imports earlier ones only:
+
+    instrument -> collect -> window -> promql -> rules -> alerts -> incidents -> oncall -> paging => notify
+    what the app   OTel       recent    expr ->   rule     pending,   grouped,    who is     what is    Discord,
+    measures       data ->    samples   vector    files    firing,    acked       on call    owed to    log:
+                   samples                                 resolved                          whom       delivered
+
+Around them: `runtime` (the one loop), `storage` (what survives a restart), `cli` (the `otelmon` command), `config`
+(otelmon.yaml), `testing` (a stand-in for Discord and a clock for your own tests).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from otelmon.runtime.monitor import AlertCheck, Monitor
+    from otelmon.runtime.snapshot import Snapshot
+
+__all__ = ["check_alert", "process_alert", "snapshot", "start", "stop", "wrap"]
+
+
+def start(app: Any = None, *, config: str | Path | None = None, paging: str | None = None) -> Monitor:
+    """Watch this process, and the requests of ``app`` if one is given.
+
+    ``app`` is a FastAPI, Starlette, Litestar or Quart application; for a bare ASGI callable or Django use `wrap`.
+    ``config`` is the path of an otelmon.yaml (default: OTELMON_CONFIG, else the file beside the caller or in the
+    current folder, if there is one). ``paging`` is "auto", "on" or "off" and outweighs configuration and environment.
+
+    Raises ConfigError, naming file, line and what to write instead, before anything is started. A second call adds
+    its app to the monitor that runs already.
+    """
+    from otelmon.runtime.monitor import start_monitor
+
+    def add(monitor: Monitor) -> None:
+        if app is None:
+            monitor.run()
+        else:
+            monitor.attach(app)
+
+    return start_monitor(app, add, config=config, paging=paging, beside=_folder_of_caller())[0]
+
+
+def wrap(app: Any, *, config: str | Path | None = None, paging: str | None = None) -> Any:
+    """Watch any ASGI application: ``app = otelmon.wrap(app)``. Takes and raises what `start` does."""
+    from otelmon.runtime.monitor import start_monitor
+
+    beside = _folder_of_caller()
+    return start_monitor(app, lambda monitor: monitor.wrap(app), config=config, paging=paging, beside=beside)[1]
+
+
+def snapshot() -> Snapshot:
+    """The vital signs of the running monitor; see ``Monitor.snapshot``."""
+    return _running().snapshot()
+
+
+def check_alert(name: str, value: float) -> AlertCheck:
+    """Whether a value would trigger an alert of the running monitor; see ``Monitor.check_alert``."""
+    return _running().check_alert(name, value)
+
+
+def process_alert(name: str, value: float, context: Mapping[str, object] | None = None) -> None:
+    """Put a value through an alert of the running monitor by hand; see ``Monitor.process_alert``."""
+    _running().process_alert(name, value, context)
+
+
+def stop() -> None:
+    """Stop the running monitor; nothing happens where none runs."""
+    from otelmon.runtime.monitor import running
+
+    monitor = running()
+    if monitor is not None:
+        monitor.stop()
+
+
+def _running() -> Monitor:
+    from otelmon.errors import NotRunningError
+    from otelmon.runtime.monitor import running
+
+    monitor = running()
+    if monitor is None:
+        raise NotRunningError("otelmon does not run in this process; call otelmon.start() first")
+    return monitor
+
+
+def _folder_of_caller() -> Path | None:
+    """The folder of the module that called `start` or `wrap`; None for an interactive one."""
+    file = sys._getframe(2).f_globals.get("__file__")  # noqa: SLF001 (the documented way to find the caller)
+    return Path(file).resolve().parent if isinstance(file, str) else None

@@ -1,0 +1,24 @@
+"""The `otelmon` command: one file a command."""
+
+from __future__ import annotations
+
+import typer
+
+from otelmon.cli.ack import ack
+from otelmon.cli.check import check
+from otelmon.cli.incidents import incidents
+from otelmon.cli.init import init
+from otelmon.cli.page import page
+
+app = typer.Typer(
+    name="otelmon",
+    help="Watch an ASGI application with OpenTelemetry metrics and page the person on call.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(init)
+app.command()(check)
+app.command()(ack)
+app.command()(incidents)
+app.add_typer(page, name="page")

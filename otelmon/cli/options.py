@@ -1,0 +1,52 @@
+"""What the commands have in common: which configuration, and how an error is said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from otelmon.config import Settings, load_settings
+from otelmon.errors import OtelmonError, StateError
+from otelmon.runtime.state import state_file
+from otelmon.storage.sqlite import SqliteStorage
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="The otelmon.yaml to use; default: OTELMON_CONFIG, else the one in this folder."),
+]
+
+
+def settings_for(config: Path | None) -> Settings:
+    """The settings that the app would have in this folder and environment."""
+    return load_settings(config, environ=os.environ, directory=Path.cwd(), application=None)
+
+
+@contextmanager
+def opened_state(settings: Settings) -> Iterator[SqliteStorage]:
+    """The state of the service, as its running monitor keeps it; StateError where nothing was kept yet."""
+    path = state_file(settings)
+    if not path.exists():
+        raise StateError(
+            f"there is no state of {settings.service} at {path}; start the app first, or name its configuration with "
+            "--config (the service's name and OTELMON_STATE_DIR must be the app's)"
+        )
+    storage = SqliteStorage(path)
+    try:
+        yield storage
+    finally:
+        storage.close()
+
+
+@contextmanager
+def errors_said() -> Iterator[None]:
+    """Turn an error of otelmon's into its text on standard error and exit code 1."""
+    try:
+        yield
+    except OtelmonError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error

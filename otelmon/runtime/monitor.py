@@ -1,0 +1,247 @@
+"""Monitor: what `otelmon.start` returns. Light to import; the engine comes with the first traffic."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from otelmon.clock import Clock, SystemClock
+from otelmon.config import PagingMode, Settings, find_config, load_settings
+from otelmon.errors import ConfigError, Problem
+from otelmon.faults import Faults, logger
+from otelmon.instrument.attach import attach, wrap
+from otelmon.instrument.recorder import RequestRecorder
+from otelmon.instrument.requests import RequestMiddleware
+from otelmon.promql.analyze import condition
+from otelmon.rules.model import AlertingRule, Severity
+from otelmon.rules.runbooks import runbook_link
+from otelmon.runtime.by_hand import ByHand
+from otelmon.runtime.snapshot import Snapshot
+from otelmon.runtime.startup import startup_line, startup_warnings
+from otelmon.runtime.switch import PagingDecision, decide_paging, development_sign
+from otelmon.runtime.watch import Watch
+
+# How long the first call that needs the engine waits for it (it loads numpy and the state), and a stop for the rest.
+_READY_SECONDS = 5.0
+_STOP_SECONDS = 8.0
+
+_Added = TypeVar("_Added")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertInfo:
+    """What a rule says of its alert. ``threshold`` is in the mission's unit; ``runbook`` is a link or a name."""
+
+    name: str
+    threshold: float
+    severity: Severity
+    runbook: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertCheck:
+    """Whether a value would trigger an alert."""
+
+    triggered: bool
+    alert: AlertInfo
+
+
+class Monitor:
+    """The watching of this process: `snapshot`, `check_alert`, `process_alert`, `stop`."""
+
+    def __init__(self, settings: Settings, paging: PagingDecision, *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.paging = paging
+        self.faults = Faults()
+        self._clock = clock or SystemClock()
+        self._recorder = RequestRecorder(start_at=self._clock.now())
+        self._middlewares: list[RequestMiddleware] = []
+        self._watch: Watch | None = None
+        self._watch_process = 0
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def attach(self, app: Any) -> None:
+        """Watch the requests of an app; otelmon starts with the app's lifespan or its first request."""
+        if self.settings.enabled:
+            self._middlewares.append(attach(app, self._recorder, **self._hooks()).middleware)
+
+    def wrap(self, app: Any) -> Any:
+        """The same for any ASGI callable: returns the callable to serve instead."""
+        if not self.settings.enabled:
+            return app
+        middleware = wrap(app, self._recorder, **self._hooks())
+        self._middlewares.append(middleware)
+        return middleware
+
+    def _hooks(self) -> dict[str, Any]:
+        return {
+            "excluded": self.settings.exclude_paths,
+            "on_start": self.run,
+            "on_stop": self._pause,
+            "faults": self.faults,
+        }
+
+    def run(self) -> None:
+        """Start evaluating in this process; returns soon, and does nothing where that is running already."""
+        with self._lock:
+            if self._stopped or not self.settings.enabled:
+                return
+            if self._watch is not None and self._watch_process == os.getpid():
+                return
+            self._watch = Watch(
+                self.settings,
+                pages=self.paging.on,
+                recorder=self._recorder,
+                middlewares=self._middlewares,
+                clock=self._clock,
+                faults=self.faults,
+            )
+            self._watch_process = os.getpid()
+            atexit.register(self._pause)
+
+    def _pause(self) -> None:
+        """The app has shut down; its next lifespan starts again."""
+        with self._lock:
+            watch, self._watch = self._watch, None
+            if watch is not None and self._watch_process == os.getpid():
+                watch.stop(_STOP_SECONDS)
+        atexit.unregister(self._pause)
+
+    def snapshot(self) -> Snapshot:
+        """The app's vital signs over the last five minutes; a field is None where nothing was measured.
+
+        The first call waits up to five seconds for the engine, which loads numpy and the state.
+        """
+        self.run()
+        return Snapshot() if self._watch is None else self._watch.snapshot(wait_seconds=_READY_SECONDS)
+
+    def check_alert(self, name: str, value: float) -> AlertCheck:
+        """Whether a value would trigger the alert of this name; pages nobody.
+
+        ``value`` is in the mission's unit: a ratio for error_rate, milliseconds for response_time, percent for disk,
+        memory, CPU and database connections. Raises ConfigError for a name that no rule has.
+        """
+        rule = self._rule(name)
+        found = condition(rule.expr)
+        if found is None:
+            message = f"the rule {name} has no limit that a value could be compared with"
+            raise ConfigError([Problem(message=message, hint="end its expression with a comparison, such as > 0.05")])
+        runbook = rule.annotations.get("runbook", "")
+        info = AlertInfo(
+            name=name,
+            threshold=found.bound,
+            severity=rule.severity,
+            runbook=runbook_link(self.settings.runbook_base_url, runbook) or runbook,
+        )
+        return AlertCheck(triggered=found.holds(value), alert=info)
+
+    def process_alert(self, name: str, value: float, context: Mapping[str, object] | None = None) -> None:
+        """Put a value through the alert of this name by hand, as if a rule had measured it.
+
+        Returns at once; the page leaves from another thread. The alert is a series of its own, resolved by a value
+        that does not trigger it, or five minutes after the last one. ``context`` is shown in the page.
+        """
+        self.check_alert(name, value)
+        if not math.isfinite(value):
+            raise ConfigError([Problem(message=f"{value} for {name} is not a number", hint="pass a finite value")])
+        self.run()
+        if self._watch is not None:
+            texts = {str(key): str(text) for key, text in (context or {}).items()}
+            self._watch.put(ByHand(name=name, value=float(value), context=texts))
+
+    def stop(self) -> None:
+        """Stop watching for good: deliver what is due, within a few seconds, and end the threads."""
+        self._stopped = True
+        self._pause()
+        forget(self)
+
+    def _rule(self, name: str) -> AlertingRule:
+        rule = self.settings.alerting_rule(name)
+        if rule is None:
+            known = ", ".join(sorted(rule.name for rule in self.settings.alerting_rules()))
+            raise ConfigError([Problem(message=f"there is no alert {name!r}", hint=f"the alerts are {known}")])
+        return rule
+
+
+_running: Monitor | None = None
+
+
+def running() -> Monitor | None:
+    """The monitor of this process, None where none runs."""
+    return _running
+
+
+def forget(monitor: Monitor) -> None:
+    """Let the next `start` make a new monitor."""
+    global _running  # noqa: PLW0603 (one monitor a process is the point)
+    if _running is monitor:
+        _running = None
+
+
+def start_monitor(
+    app: Any, add: Callable[[Monitor], _Added], *, config: str | Path | None, paging: str | None, beside: Path | None
+) -> tuple[Monitor, _Added]:
+    """The monitor of this process, and what ``add`` made of it.
+
+    The first call makes it from configuration and environment; where ``add`` fails nothing is left running.
+    ``beside`` is the folder of the module that called, where otelmon.yaml is looked for first, then the current one.
+    """
+    global _running  # noqa: PLW0603
+    if _running is not None:
+        return _running, add(_running)
+    monitor = Monitor(*_decide(app, config=config, paging=paging, beside=beside))
+    added = add(monitor)
+    _running = monitor
+    _say(monitor)
+    return monitor, added
+
+
+def _decide(
+    app: Any, *, config: str | Path | None, paging: str | None, beside: Path | None
+) -> tuple[Settings, PagingDecision]:
+    title = getattr(app, "title", None)
+    here = Path.cwd()
+    found_beside = beside is not None and find_config(None, environ={}, directory=beside) is not None
+    settings = load_settings(
+        config,
+        environ=os.environ,
+        directory=beside if beside is not None and found_beside else here,
+        application=title if isinstance(title, str) else None,
+    )
+    if paging is not None and paging not in set(PagingMode):
+        message = f"paging={paging!r} is not known"
+        raise ConfigError([Problem(message=message, hint='write "auto", "on" or "off"')])
+    return settings, decide_paging(
+        settings.paging if paging is None else PagingMode(paging),
+        environment=settings.environment,
+        has_webhook=settings.discord.webhook_url is not None,
+        development=development_sign(app, argv=sys.argv, environ=os.environ, modules=sys.modules),
+    )
+
+
+def _say(monitor: Monitor) -> None:
+    settings = monitor.settings
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    if not logger.hasHandlers():
+        # An app that configures no logging would otherwise never see the start-up line.
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s:     %(message)s"))
+        logger.addHandler(handler)
+    if not settings.enabled:
+        logger.info("otelmon: switched off by %s", settings.disabled_by)
+        return
+    logger.info("otelmon: %s", startup_line(settings, monitor.paging))
+    mounts = Path("/proc/mounts")
+    text = mounts.read_text(encoding="utf-8", errors="replace") if mounts.exists() else ""
+    for warning in startup_warnings(settings, monitor.paging, mounts=text):
+        logger.warning("otelmon: %s", warning)

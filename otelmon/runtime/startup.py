@@ -1,0 +1,69 @@
+"""What is said once at start: environment, paging and why, whom critical mentions, which file, where state is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from otelmon.config import Settings
+from otelmon.oncall.model import Mention, MentionKind
+from otelmon.rules.model import Severity
+from otelmon.runtime.switch import PagingDecision
+
+# File systems that are gone after a restart of the machine or the container.
+_PASSING = frozenset({"tmpfs", "ramfs", "overlay", "aufs"})
+
+
+def startup_line(settings: Settings, paging: PagingDecision) -> str:
+    """The one line that says how this process watches and pages."""
+    mentions = settings.discord.mention.get(Severity.CRITICAL, ())
+    parts = [
+        f"watching {settings.service} (name from {settings.service_source})",
+        f"environment {settings.environment or 'not declared'}",
+        f"paging {'on' if paging.on else 'off'} ({paging.reason})",
+        f"critical mentions {', '.join(map(_name, mentions)) or 'nobody'}",
+        f"configuration {settings.config_file or 'built in, no otelmon.yaml'}",
+        f"state in {settings.state_dir}",
+    ]
+    return "; ".join(parts)
+
+
+def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str) -> Iterator[str]:
+    """What a user should mend before it matters. ``mounts`` is the text of /proc/mounts, empty where there is none."""
+    if not paging.on:
+        return
+    if settings.discord.webhook_url is None:
+        yield (
+            "paging is on and no webhook is set: pages go to the log only; "
+            "set DISCORD_WEBHOOK_URL, or discord: {webhook_url: ...} in otelmon.yaml"
+        )
+    elif not settings.discord.mention.get(Severity.CRITICAL):
+        yield (
+            "critical pages ping nobody; set DISCORD_ROLE_ID, "
+            "or discord: {mention: {critical: [role: ID]}} in otelmon.yaml"
+        )
+    file_system = file_system_of(settings.state_dir, mounts)
+    if file_system in _PASSING:
+        yield (
+            f"the state in {settings.state_dir} is on {file_system} and does not last over a restart of the machine or "
+            "container; set OTELMON_STATE_DIR to a volume"
+        )
+    yield "each process that serves this app evaluates and pages on its own: run one worker on one host for now"
+
+
+def file_system_of(path: Path, mounts: str) -> str | None:
+    """The type of the file system that holds a path (which need not exist yet), None where it cannot be told."""
+    found, longest = None, -1
+    resolved = path.absolute()
+    for line in mounts.splitlines():
+        fields = line.split()
+        if len(fields) < 3:
+            continue
+        point = Path(fields[1].replace("\\040", " "))
+        if resolved.is_relative_to(point) and len(point.parts) >= longest:
+            found, longest = fields[2], len(point.parts)
+    return found
+
+
+def _name(mention: Mention) -> str:
+    return f"{'role' if mention.kind is MentionKind.ROLE else 'user'} {mention.id}"
