@@ -97,7 +97,9 @@ class Cgroup:
     def _group(self, controller: str) -> str | None:
         """The path of this process's group in the hierarchy of a controller; ``""`` is version 2."""
         for line in _text(self._proc / "self" / "cgroup").splitlines():
-            _, names, group = [*line.split(":", 2), "", ""][:3]
+            hierarchy, names, group = [*line.split(":", 2), "", ""][:3]
+            if not hierarchy.isdigit():
+                continue
             if (not controller and not names) or (controller and controller in names.split(",")):
                 return group
         return None

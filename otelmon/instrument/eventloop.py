@@ -40,9 +40,9 @@ class EventLoopLag:
         self._call_on_loop(self._disarm)
 
     def sample(self) -> float | None:
-        """The worst lag since the last sample, in seconds; None while nothing was measured. Any thread."""
+        """The worst lag since the last sample, in seconds; None while the loop is not measured. Any thread."""
         due = self._due
-        if due is None:
+        if due is None or not self._loop.is_running():
             self._last = None
             return None
         worst, self._worst = self._worst, 0.0

@@ -83,7 +83,6 @@ class Lifecycle:
 
     async def stop(self) -> None:
         """Stop if started, and wait for it off the loop."""
-        self.pending = False
         if self._running:
             self._running = False
             await off_loop(self._call_stop)
@@ -100,11 +99,8 @@ class Lifecycle:
             if kind == "lifespan.startup.complete":
                 await self.start()
 
-        try:
-            await app(scope, receive, observe)
-        finally:
-            if self._running and sys.exc_info()[0] is None:
-                await self.stop()
+        await app(scope, receive, observe)
+        await self.stop()  # an app that returned without telling of its end
 
     async def own_lifespan(self, receive: Receive, send: Send) -> None:
         """Answer the lifespan for an app that has none (Django)."""

@@ -135,6 +135,27 @@ def test_an_app_without_a_lifespan_refuses_it_as_before_and_starts_with_its_firs
     assert told.started.wait(5)
 
 
+def test_an_app_that_ignores_its_lifespan_starts_with_its_first_request():
+    async def app(scope, receive, send):
+        pass
+
+    served, told, _, _ = watch(app, wrapped=True)
+    asyncio.run(live(served, told))
+    assert told.events == []
+    get(served)
+    assert told.started.wait(5)
+
+
+def test_an_app_that_returns_without_telling_of_its_end_is_stopped():
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+
+    served, told, _, _ = watch(app, wrapped=True)
+    asyncio.run(live(served, told))
+    assert told.events == ["startup.complete", "on_start", "on_stop"]
+
+
 def test_django_which_has_no_lifespan_is_given_one():
     async def django(scope, receive, send):
         raise ValueError("Django can only handle ASGI/HTTP connections, not lifespan.")
