@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from time import time_ns
 from typing import Any
 
-from opentelemetry.metrics import Histogram
 from opentelemetry.sdk.environment_variables import OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION
+from opentelemetry.sdk.metrics import Histogram
 from opentelemetry.sdk.metrics.export import Metric, MetricReader, MetricsData, Sum
 from opentelemetry.sdk.metrics.view import Aggregation, DefaultAggregation, ExponentialBucketHistogramAggregation
 
