@@ -23,7 +23,7 @@ def group_sums(values: Floats, groups: Integers, number: int) -> Floats:
     sizes = np.bincount(groups, weights=np.abs(values), minlength=number)
     for group in np.nonzero(np.abs(sums) < sizes * 1e-3)[0]:
         sums[group] = native.compensated(values[groups == group].tolist())
-    return sums
+    return np.asarray(sums, dtype=np.float64)
 
 
 def group_means(values: Floats, groups: Integers, number: int) -> Floats:
@@ -93,7 +93,7 @@ def aggregate(context: Context, node: Aggregate, vector: Vector) -> Vector:
     mixed &= present
     if mixed.any():
         context.warn("encountered a mix of histograms and floats for aggregation", node.expr)
-    histograms = _of_histograms(context, node, vector.histograms, grouping.ids, number, ~mixed)
+    histograms = _of_histograms(context, node, vector.histograms, grouping.ids, wanted=~mixed)
     present &= ~mixed
     if histograms is not None:
         present |= histograms.mask
@@ -101,10 +101,11 @@ def aggregate(context: Context, node: Aggregate, vector: Vector) -> Vector:
 
 
 def _of_histograms(
-    context: Context, node: Aggregate, histograms: Histograms, ids: Integers, number: int, wanted: Mask
+    context: Context, node: Aggregate, histograms: Histograms, ids: Integers, *, wanted: Mask
 ) -> Histograms | None:
+    number = wanted.size
     if histograms.arrays is not None:
-        made = _dense(histograms.arrays, ids[histograms.positions], number, average=node.operator == "avg")
+        made = _dense(histograms.arrays, ids[histograms.positions], average=node.operator == "avg")
         mask = np.zeros(number, dtype=np.bool_)
         mask[ids[histograms.positions]] = True
         every = Histograms(mask, arrays=made, positions=np.nonzero(mask)[0], gauge=histograms.gauge)
@@ -129,7 +130,7 @@ def _of_histograms(
     return Histograms(mask, objects=objects) if mask.any() else None
 
 
-def _dense(arrays: HistogramArrays, groups: Integers, number: int, *, average: bool) -> HistogramArrays:
+def _dense(arrays: HistogramArrays, groups: Integers, *, average: bool) -> HistogramArrays:
     """Sums (or averages) of histograms of one layout; a row for each group that has any."""
     order = np.argsort(groups, kind="stable")
     ordered = groups[order]

@@ -8,10 +8,10 @@ import numpy as np
 
 from otelmon.histogram import Histogram
 from otelmon.labels import METRIC_NAME, Labels
-from otelmon.promql import native
+from otelmon.promql import estimates, native
 from otelmon.promql.ast import Binary, Cardinality, Matching
 from otelmon.promql.context import Context
-from otelmon.promql.plan import Changed, Integers, Shape, Table, Union, pairing
+from otelmon.promql.plan import Integers, Pairing, Shape, Table, Union, pairing
 from otelmon.promql.vector import EvaluationError, Floats, Histograms, Mask, Objects, Vector, empty_vector
 
 ARITHMETIC: dict[str, Callable[[Floats, Floats], Floats]] = {
@@ -32,6 +32,7 @@ COMPARISON: dict[str, Callable[[Floats, Floats], Mask]] = {
     "<=": np.less_equal,
 }
 SETS = frozenset({"and", "or", "unless"})
+TRIM = frozenset({"</", ">/"})
 
 
 def scalars(node: Binary, left: float, right: float) -> float:
@@ -74,6 +75,10 @@ def _operate(context: Context, node: Binary, sides: _Sides, kept: Floats | None 
             outcome = _Outcome(holds.astype(np.float64), np.ones_like(holds))
         else:
             outcome = _Outcome(sides.left if kept is None else kept, holds)
+    elif node.operator in TRIM:
+        outcome = _Outcome(sides.left, np.zeros(sides.left.size, dtype=np.bool_))
+        if any(one is None for one in sides.left_objects):
+            _info_types(context, node, "float", "float")
     else:
         values = ARITHMETIC[node.operator](sides.left, sides.right)
         outcome = _Outcome(values, np.ones(values.size, dtype=np.bool_))
@@ -118,14 +123,20 @@ def _one(context: Context, node: Binary, left: float | Histogram, right: float |
             return native.scaled(left, right)
         if operator == "/":
             return native.divided(left, right)
+        if operator in TRIM:
+            return estimates.trimmed(left, right, below=operator == "</")
     elif isinstance(right, Histogram) and isinstance(left, float) and operator == "*":
         return native.scaled(right, left)
     kinds = ["histogram" if isinstance(side, Histogram) else "float" for side in (left, right)]
+    _info_types(context, node, *kinds)
+    return None
+
+
+def _info_types(context: Context, node: Binary, left: str, right: str) -> None:
     context.info(
-        f'incompatible sample types encountered for binary operator "{operator}": {kinds[0]} {operator} {kinds[1]}',
+        f'incompatible sample types encountered for binary operator "{node.operator}": {left} {node.operator} {right}',
         node,
     )
-    return None
 
 
 def _added(context: Context, node: Binary, left: Histogram, right: Histogram) -> Histogram | None:
@@ -178,7 +189,7 @@ def vector_scalar(context: Context, node: Binary, vector: Vector, scalar: float,
     shape = vector.shape.without_name() if _drops_name(node) else vector.shape
     if _drops_name(node):
         vector.at(shape)
-    if vector.histograms is None:
+    if vector.histograms is None and node.operator not in TRIM:
         number = np.float64(scalar)
         left, right = (number, vector.values) if scalar_left else (vector.values, number)
         if node.operator in ARITHMETIC:
@@ -204,8 +215,8 @@ def vectors(context: Context, node: Binary, left: Vector, right: Vector) -> Vect
     swapped = matching.cardinality is Cardinality.ONE_TO_MANY
     many, one = (right, left) if swapped else (left, right)
     pairs = pairing(many.shape, one.shape, matching.labels, on=matching.on)
-    many_at, one_at = _match(pairs.left.ids, pairs.right.ids, pairs.right_of, many, one, matching, swapped=swapped)
-    out, shape = _result_labels(node, matching, many, one, many_at, one_at)
+    many_at, one_at = _match(pairs, many, one, matching, swapped=swapped)
+    out, shape = _result_labels(node, many.shape, one.shape, many_at, one_at)
     if swapped:
         sides = _Sides(one.values[one_at], many.values[many_at], _objects(one, one_at), _objects(many, many_at))
     else:
@@ -214,16 +225,10 @@ def vectors(context: Context, node: Binary, left: Vector, right: Vector) -> Vect
 
 
 def _match(
-    many_groups: Integers,
-    one_groups: Integers,
-    one_of: Integers,
-    many: Vector,
-    one: Vector,
-    matching: Matching,
-    *,
-    swapped: bool,
+    pairs: Pairing, many: Vector, one: Vector, matching: Matching, *, swapped: bool
 ) -> tuple[Integers, Integers]:
     """The pairs of positions that match."""
+    many_groups, one_groups, one_of = pairs.left.ids, pairs.right.ids, pairs.right_of
     one_present = np.nonzero(one.present)[0]
     groups = one_groups[one_present]
     number = int(one_groups.max(initial=-1)) + 1
@@ -259,10 +264,11 @@ def _braces(labels: Labels) -> str:
 
 
 def _result_labels(
-    node: Binary, matching: Matching, many: Vector, one: Vector, many_at: Integers, one_at: Integers
+    node: Binary, many: Shape, one: Shape, many_at: Integers, one_at: Integers
 ) -> tuple[Integers, Shape]:
     """Where each pair's result goes, and the shape it goes in."""
-    shape = many.shape
+    matching = node.matching or Matching()
+    shape = many
     if matching.cardinality is Cardinality.ONE_TO_ONE:
         if matching.on or _drops_name(node):
             groups = shape.grouping(matching.labels, without=not matching.on)
@@ -277,8 +283,8 @@ def _result_labels(
         out = many_at
     else:
         included = tuple(sorted(matching.include))
-        key = ("include", one.shape, included)
-        joined: _Joined = shape.remember(key, lambda: _Joined(shape, one.shape, included))
+        key = ("include", one, included)
+        joined: _Joined = shape.remember(key, lambda: _Joined(shape, one, included))
         out = joined.positions(many_at, one_at)
         shape = joined.shape
     same = shape.same()
@@ -311,7 +317,7 @@ class _Joined:
 def _set(operator: str, matching: Matching, left: Vector, right: Vector) -> Vector:
     pairs = pairing(left.shape, right.shape, matching.labels, on=matching.on)
     if operator == "or":
-        return _either(pairs.left.ids, pairs.right.ids, pairs.right_of, left, right)
+        return _either(pairs, left, right)
     number = int(pairs.right.ids.max(initial=-1)) + 1
     there = np.zeros(number + 1, dtype=np.bool_)
     there[pairs.right.ids[right.present]] = True
@@ -320,7 +326,8 @@ def _set(operator: str, matching: Matching, left: Vector, right: Vector) -> Vect
     return left.kept(matched if operator == "and" else ~matched)
 
 
-def _either(left_groups: Integers, right_groups: Integers, right_of: Integers, left: Vector, right: Vector) -> Vector:
+def _either(pairs: Pairing, left: Vector, right: Vector) -> Vector:
+    left_groups, right_groups, right_of = pairs.left.ids, pairs.right.ids, pairs.right_of
     number = int(right_groups.max(initial=-1)) + 1
     covered = np.zeros(number + 1, dtype=np.bool_)
     covered[right_of[left_groups[left.present]]] = True
@@ -341,6 +348,3 @@ def _either(left_groups: Integers, right_groups: Integers, right_of: Integers, l
         return Vector(union, values, present)
     mask = np.array([item is not None for item in objects]) & present
     return Vector(union, values, present, Histograms(mask, objects=objects))
-
-
-__all__ = ["ARITHMETIC", "COMPARISON", "SETS", "Changed", "scalars", "vector_scalar", "vectors"]

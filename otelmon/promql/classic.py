@@ -51,7 +51,8 @@ class Bounds:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arranged:
     """``positions[row, i]`` is the i-th bucket of the histogram ``groups[row]``, ascending, for i < ``sizes[row]``;
-    beyond that entries repeat the last bucket. ``bounds`` likewise. ``distinct``: no bound stands twice in a row."""
+    beyond that entries repeat the last bucket. ``bounds`` likewise. ``distinct``: no bound stands twice in a row.
+    """
 
     groups: Integers
     sizes: Integers
@@ -113,7 +114,7 @@ def ready(arranged: Arranged, values: Floats) -> Ready:
         counts=rising,
         sizes=sizes,
         valid=(sizes >= 2) & (last == np.inf),
-        fixed=fell.any(axis=1),
+        fixed=np.asarray(fell.any(axis=1)),
     )
 
 

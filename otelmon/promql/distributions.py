@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from otelmon.histogram import Histogram
-from otelmon.promql import classic, native
+from otelmon.promql import classic, estimates
 from otelmon.promql.ast import Call
 from otelmon.promql.context import Context, for_metric, scalar_of, string_of, vector_of
 from otelmon.promql.numbers import number_text
@@ -46,7 +46,7 @@ def _of_native(of_arrays: OfArrays | None, of_one: Callable[[Histogram], float])
 
 
 def quantiles_of_arrays(q: float, arrays: HistogramArrays) -> Floats:
-    """``native.quantile`` for many histograms of one layout without negative buckets."""
+    """``estimates.quantile`` for many histograms of one layout without negative buckets."""
     rows = np.arange(arrays.count.size)
     if math.isnan(q):
         return np.full(rows.size, np.nan)
@@ -90,13 +90,13 @@ def _native_quantiles(context: Context, node: Call, q: float, vector: Vector, ar
     return of_native(
         vector,
         lambda arrays: quantiles_of_arrays(q, arrays),
-        lambda histogram: native.quantile(q, histogram),
+        lambda histogram: estimates.quantile(q, histogram),
     )
 
 
 def _with_nan(context: Context, node: Call, q: float, vector: Vector, argument: int) -> Vector:
     """Quantiles where some observations were NaN."""
-    result = of_native(vector, None, lambda histogram: native.quantile(q, histogram))
+    result = of_native(vector, None, lambda histogram: estimates.quantile(q, histogram))
     if vector.histograms is not None:
         for position in np.nonzero(vector.histograms.mask)[0].tolist():
             histogram = vector.histograms.objects()[position]
@@ -127,8 +127,8 @@ def _mixed(context: Context, node: Call, argument: int, vector: Vector) -> tuple
     return floats & ~both[ids], histograms & ~both[ids]
 
 
-def _warn_bounds(context: Context, node: Call, argument: int, vector: Vector, buckets: Mask, bounds: Floats) -> None:
-    for position in np.nonzero(buckets & np.isnan(bounds))[0].tolist():
+def _warn_bounds(context: Context, node: Call, argument: int, vector: Vector, malformed: Mask) -> None:
+    for position in np.nonzero(malformed)[0].tolist():
         labels = vector.shape.label(position)
         context.warn(
             f'bucket label "le" is missing or has a malformed value of "{labels.get("le", "")}"{for_metric(labels)}',
@@ -160,7 +160,7 @@ def _quantile(context: Context, node: Call, q: float, vector: Vector, argument: 
     if not buckets.any():
         return from_native
     bounds = classic.bounds_of(vector.shape)
-    _warn_bounds(context, node, argument, vector, buckets, bounds.bounds)
+    _warn_bounds(context, node, argument, vector, buckets & np.isnan(bounds.bounds))
     arranged = bounds.arranged(buckets)
     ready = classic.ready(arranged, vector.values)
     if ready.fixed.any():
@@ -211,12 +211,12 @@ def histogram_fraction(context: Context, node: Call, at: float) -> Vector:
     vector = vector_of(context, node.arguments[2], at)
     buckets, histograms = _mixed(context, node, 2, vector)
     chosen = vector.kept(histograms)
-    from_native = of_native(chosen, None, lambda histogram: native.fraction(lower, upper, histogram))
+    from_native = of_native(chosen, None, lambda histogram: estimates.fraction(lower, upper, histogram))
     _info_nan(context, node, chosen.histograms, vector)
     if not buckets.any():
         return from_native
     bounds = classic.bounds_of(vector.shape)
-    _warn_bounds(context, node, 2, vector, buckets, bounds.bounds)
+    _warn_bounds(context, node, 2, vector, buckets & np.isnan(bounds.bounds))
     arranged = bounds.arranged(buckets)
     ready = classic.ready(arranged, vector.values)
     shape = bounds.grouping.shape
@@ -245,8 +245,8 @@ DISTRIBUTIONS: dict[str, Function] = {
     "histogram_count": _of_native(lambda arrays: arrays.count, lambda histogram: histogram.count),
     "histogram_sum": _of_native(lambda arrays: arrays.sum, lambda histogram: histogram.sum),
     "histogram_avg": _of_native(lambda arrays: np.asarray(arrays.sum / arrays.count), _average),
-    "histogram_stdvar": _of_native(None, native.variance),
-    "histogram_stddev": _of_native(None, lambda histogram: math.sqrt(native.variance(histogram))),
+    "histogram_stdvar": _of_native(None, estimates.variance),
+    "histogram_stddev": _of_native(None, lambda histogram: math.sqrt(estimates.variance(histogram))),
     "histogram_quantile": histogram_quantile,
     "histogram_quantiles": histogram_quantiles,
     "histogram_fraction": histogram_fraction,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from otelmon.promql import aggregation, binary, labelling, ranking
+from otelmon.promql import aggregation, binary, labelling, native, ranking
 from otelmon.promql.analyze import LOOKBACK_DELTA_SECONDS
 from otelmon.promql.ast import (
     Aggregate,
@@ -43,7 +43,7 @@ MOST_SAMPLES = 50_000_000
 
 _MOST_RESULTS = 2048
 
-_OF_MATRIX: Mapping[str, Callable[[Context, Call, Matrix, float], Vector]] = {**RATES, **OVER_TIME}
+_OF_MATRIX: Mapping[str, Callable[[Context, Call, Matrix], Vector]] = {**RATES, **OVER_TIME}
 _OF_VECTOR: Mapping[str, Callable[[Context, Call, float], Vector]] = {
     **ELEMENTWISE,
     **DISTRIBUTIONS,
@@ -57,7 +57,8 @@ _OF_VECTOR: Mapping[str, Callable[[Context, Call, float], Vector]] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """What is known of a node before evaluation: ``key`` is equal for nodes that mean the same, and ``selectors`` are
-    those within it. ``shared``: worth remembering for other rules of the same tick."""
+    those within it. ``shared``: worth remembering for other rules of the same tick.
+    """
 
     key: Hashable
     selectors: tuple[VectorSelector, ...]
@@ -248,7 +249,7 @@ class Evaluator:
         if value.histograms is not None:
             objects = np.full(value.present.size, None, dtype=object)
             for position, histogram in enumerate(value.histograms.objects()):
-                objects[position] = None if histogram is None else aggregation.native.scaled(histogram, -1.0)
+                objects[position] = None if histogram is None else native.scaled(histogram, -1.0)
             histograms = Histograms(value.histograms.mask, objects=objects)
         return Vector(value.shape, -value.values, value.present, histograms).at(value.shape.without_name())
 
@@ -256,7 +257,7 @@ class Evaluator:
         name = node.function
         of_matrix = _OF_MATRIX.get(name)
         if of_matrix is not None:
-            return of_matrix(self, node, self.matrix(node.arguments[0], at), at)
+            return of_matrix(self, node, self.matrix(node.arguments[0], at))
         of_vector = _OF_VECTOR.get(name)
         if of_vector is not None:
             return of_vector(self, node, at)
@@ -300,8 +301,8 @@ class Evaluator:
                 values = vector.values[vector.floats]
                 return float(values[0]) if values.size == 1 else float("nan")
             case "min_of" | "max_of":
-                pick = np.minimum if node.function == "min_of" else np.maximum
-                return float(pick(*(scalar_of(self, argument, at) for argument in node.arguments)))
+                pick = np.min if node.function == "min_of" else np.max
+                return float(pick([scalar_of(self, argument, at) for argument in node.arguments]))
         return None
 
     def _timestamp(self, node: Call, at: float) -> Vector:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -29,7 +29,8 @@ def _counts(buckets: Buckets) -> Counts:
     return dict(zip(buckets.indices, buckets.counts, strict=True))
 
 
-def _buckets(counts: Counts) -> Buckets:
+def populated(counts: Counts) -> Buckets:
+    """The buckets of these counts by index, without the empty ones."""
     kept = sorted((index, count) for index, count in counts.items() if count != 0)
     return Buckets(indices=tuple(index for index, _ in kept), counts=tuple(count for _, count in kept))
 
@@ -49,7 +50,7 @@ def at_scale(histogram: Histogram, scale: int) -> Histogram:
 
     def coarse(buckets: Buckets) -> Buckets:
         pairs = zip(buckets.indices, buckets.counts, strict=True)
-        return _buckets(_merged((((index - 1) >> steps) + 1, count) for index, count in pairs))
+        return populated(_merged((((index - 1) >> steps) + 1, count) for index, count in pairs))
 
     return replace(histogram, scale=scale, positive=coarse(histogram.positive), negative=coarse(histogram.negative))
 
@@ -74,7 +75,7 @@ def with_threshold(histogram: Histogram, threshold: float) -> Histogram:
         counts = _counts(buckets)
         for index in [index for index in counts if bound(histogram.scale, index) <= threshold]:
             zero += counts.pop(index)
-        sides.append(_buckets(counts))
+        sides.append(populated(counts))
     return replace(histogram, zero_threshold=threshold, zero_count=zero, positive=sides[0], negative=sides[1])
 
 
@@ -87,7 +88,7 @@ def with_bounds(histogram: Histogram, bounds: tuple[float, ...]) -> Histogram:
         (bisect_left(bounds, own[index]) if index < len(own) else len(bounds), count)
         for index, count in zip(histogram.positive.indices, histogram.positive.counts, strict=True)
     )
-    return replace(histogram, bounds=bounds, positive=_buckets(_merged(moved)))
+    return replace(histogram, bounds=bounds, positive=populated(_merged(moved)))
 
 
 def aligned(histograms: Sequence[Histogram]) -> tuple[list[Histogram], bool]:
@@ -138,7 +139,7 @@ def combined(histograms: Sequence[Histogram], add: Callable[[list[float]], float
     def side(buckets: list[Buckets]) -> Buckets:
         counts = [_counts(one) for one in buckets]
         indices: set[int] = set().union(*counts)
-        return _buckets({index: add([one.get(index, 0.0) for one in counts]) for index in indices})
+        return populated({index: add([one.get(index, 0.0) for one in counts]) for index in indices})
 
     return replace(
         histograms[0],
@@ -181,7 +182,7 @@ def scaled(histogram: Histogram, factor: float) -> Histogram:
     """Every count times ``factor``; a negative one makes a gauge."""
 
     def side(buckets: Buckets) -> Buckets:
-        return _buckets({index: count * factor for index, count in _counts(buckets).items()})
+        return populated({index: count * factor for index, count in _counts(buckets).items()})
 
     return replace(
         histogram,
@@ -211,7 +212,7 @@ def divided(histogram: Histogram, divisor: float) -> Histogram:
         )
 
     def side(buckets: Buckets) -> Buckets:
-        return _buckets({index: count / divisor for index, count in _counts(buckets).items()})
+        return populated({index: count / divisor for index, count in _counts(buckets).items()})
 
     return replace(
         histogram,
@@ -266,131 +267,3 @@ def counter_increase(histograms: Sequence[Histogram]) -> tuple[Histogram, bool]:
             grown, changed = total([grown, before])
             reconciled |= changed
     return replace(grown, gauge=True), reconciled
-
-
-def spans(histogram: Histogram) -> Iterator[tuple[float, float, float]]:
-    """(lower, upper, count) of every bucket with a count, from the lowest value to the highest."""
-    bounds = histogram.bounds
-    if bounds is not None:
-        edges = (-math.inf, *bounds, math.inf)
-        for index, count in zip(histogram.positive.indices, histogram.positive.counts, strict=True):
-            yield edges[index], edges[index + 1], count
-        return
-    scale = histogram.scale
-    for index, count in reversed(list(zip(histogram.negative.indices, histogram.negative.counts, strict=True))):
-        yield -bound(scale, index), -bound(scale, index - 1), count
-    if histogram.zero_count:
-        yield -histogram.zero_threshold, histogram.zero_threshold, histogram.zero_count
-    for index, count in zip(histogram.positive.indices, histogram.positive.counts, strict=True):
-        yield bound(scale, index - 1), bound(scale, index), count
-
-
-def _is_zero_span(histogram: Histogram, lower: float, upper: float) -> bool:
-    return histogram.bounds is None and lower <= 0 <= upper
-
-
-def _interpolation_edges(histogram: Histogram, lower: float, upper: float) -> tuple[float, float]:
-    """Where observations of a bucket may lie: one side of zero where no bucket of the other sign is populated."""
-    if histogram.bounds is not None:
-        return (0.0, upper) if lower == -math.inf and upper > 0 else (lower, upper)
-    if lower < 0 < upper:
-        if not histogram.negative.indices and histogram.positive.indices:
-            return 0.0, upper
-        if not histogram.positive.indices and histogram.negative.indices:
-            return lower, 0.0
-    return lower, upper
-
-
-def quantile(q: float, histogram: Histogram) -> float:
-    """The value below which a share ``q`` of the observations lie (promql.HistogramQuantile): exponential
-    interpolation within a bucket, linear in the zero bucket and between custom bounds."""
-    if math.isnan(q) or histogram.count == 0:
-        return math.nan
-    if q < 0 or q > 1:
-        return math.copysign(math.inf, q)
-    forward = math.isnan(histogram.sum) or q < 0.5
-    rank = (q if forward else 1 - q) * histogram.count
-    buckets = list(spans(histogram))
-    seen = 0.0
-    lower = upper = count = 0.0
-    for lower, upper, count in buckets if forward else reversed(buckets):
-        seen += count
-        if seen >= rank:
-            break
-    if not buckets or (math.isnan(histogram.sum) and seen < rank):
-        return math.nan
-    if histogram.bounds is not None:
-        if lower == -math.inf and upper <= 0:
-            return upper
-        if upper == math.inf:
-            return lower
-    lower, upper = _interpolation_edges(histogram, lower, upper)
-    seen = min(seen, histogram.count)
-    share = ((rank - (seen - count)) if forward else (seen - rank)) / count
-    if histogram.bounds is not None or lower <= 0 <= upper:
-        return lower + (upper - lower) * share
-    low, high = math.log2(abs(lower)), math.log2(abs(upper))
-    if lower > 0:
-        return float(2.0 ** (low + (high - low) * share))
-    return -float(2.0 ** (high + (low - high) * (1 - share)))
-
-
-def share_below(histogram: Histogram, value: float, lower: float, upper: float) -> float:
-    """Which share of a bucket's observations is at most ``value``, between 0 and 1."""
-    zero = _is_zero_span(histogram, lower, upper)
-    lower, upper = _interpolation_edges(histogram, lower, upper)
-    if value >= upper:
-        return 1.0
-    if value <= lower or upper == math.inf or lower == -math.inf:
-        return 0.0
-    if zero or histogram.bounds is not None:
-        return (value - lower) / (upper - lower)
-    low, high, at = math.log2(abs(lower)), math.log2(abs(upper)), math.log2(abs(value))
-    return (at - low) / (high - low)
-
-
-def fraction(lower: float, upper: float, histogram: Histogram) -> float:
-    """The estimated share of observations between two values (promql.HistogramFraction)."""
-    if histogram.count == 0 or math.isnan(lower) or math.isnan(upper):
-        return math.nan
-    if lower >= upper:
-        return 0.0
-    between = 0.0
-    for low, high, count in spans(histogram):
-        between += count * (share_below(histogram, upper, low, high) - share_below(histogram, lower, low, high))
-    return between / histogram.count
-
-
-def variance(histogram: Histogram) -> float:
-    """The estimated variance, each bucket's observations at its geometric (custom bounds: arithmetic) middle."""
-    if histogram.count == 0:
-        return math.nan
-    centre = histogram.sum / histogram.count
-    squares = 0.0
-    for lower, upper, count in spans(histogram):
-        if histogram.bounds is not None:
-            value = (lower + upper) / 2
-        elif lower <= 0 <= upper:
-            value = 0.0
-        else:
-            value = math.copysign(math.sqrt(lower * upper), lower)
-        squares += count * (value - centre) ** 2
-    return squares / histogram.count
-
-
-def text(histogram: Histogram) -> str:
-    """A histogram as Prometheus writes it: ``{count:4, sum:5, (0.5,1]:1, (1,2]:2}``."""
-
-    def number(value: float) -> str:
-        return f"{value:.17g}" if f"{value:g}" != f"{value:.17g}" and float(f"{value:g}") != value else f"{value:g}"
-
-    parts = [f"count:{number(histogram.count)}", f"sum:{number(histogram.sum)}"]
-    for lower, upper, count in spans(histogram):
-        if upper <= 0 and histogram.bounds is None:
-            opening, closing = "[", ")"
-        elif _is_zero_span(histogram, lower, upper) or lower == -math.inf:
-            opening, closing = "[", "]"
-        else:
-            opening, closing = "(", "]"
-        parts.append(f"{opening}{number(lower)},{number(upper)}{closing}:{number(count)}")
-    return "{" + ", ".join(parts) + "}"

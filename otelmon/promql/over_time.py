@@ -16,7 +16,7 @@ from otelmon.promql.ranking import sorted_quantiles
 from otelmon.promql.rates import info_ignored, listed, nameless, warn_buckets, warn_mixed
 from otelmon.promql.vector import FloatRange, Floats, Histograms, Mask, Matrix, Objects, Vector
 
-Function = Callable[[Context, Call, Matrix, float], Vector]
+Function = Callable[[Context, Call, Matrix], Vector]
 
 
 def _sum(floats: FloatRange) -> Floats:
@@ -92,7 +92,7 @@ def _time_of(pick: Callable[[Floats], Floats]) -> Callable[[FloatRange], Floats]
 def _of_floats(reduce: Callable[[FloatRange], Floats]) -> Function:
     """A function that leaves histograms out."""
 
-    def function(context: Context, node: Call, matrix: Matrix, at: float) -> Vector:
+    def function(context: Context, node: Call, matrix: Matrix) -> Vector:
         info_ignored(context, node, matrix)
         size = len(matrix.shape)
         values = np.full(size, np.nan) if matrix.floats is None else reduce(matrix.floats)
@@ -106,7 +106,7 @@ def _of_both(
 ) -> Function:
     """A function of floats or of histograms, but not of both in one series."""
 
-    def function(context: Context, node: Call, matrix: Matrix, at: float) -> Vector:
+    def function(context: Context, node: Call, matrix: Matrix) -> Vector:
         size = len(matrix.shape)
         values = np.full(size, np.nan) if matrix.floats is None else reduce(matrix.floats)
         present = matrix.float_count > 0
@@ -115,13 +115,13 @@ def _of_both(
         objects: Objects = np.full(size, None, dtype=object)
         for position in np.nonzero(matrix.histogram_count > 0)[0].tolist():
             if present[position]:
-                warn_mixed(context, node, matrix.shape, position)
+                warn_mixed(context, node, matrix.shape.label(position).metric_name)
                 present[position] = False
                 continue
             try:
                 objects[position], reconciled = combine(matrix.histograms.lists(position)[1])
             except native.IncompatibleError:
-                warn_buckets(context, node, matrix.shape, position)
+                warn_buckets(context, node, matrix.shape.label(position).metric_name)
                 continue
             if reconciled:
                 context.info("mismatched custom buckets were reconciled during aggregation", node.arguments[0])
@@ -132,19 +132,19 @@ def _of_both(
     return function
 
 
-def _counted(context: Context, node: Call, matrix: Matrix, at: float) -> Vector:
+def _counted(_context: Context, _node: Call, matrix: Matrix) -> Vector:
     count = matrix.float_count + matrix.histogram_count
     return nameless(matrix, count.astype(np.float64), count > 0)
 
 
-def _present(context: Context, node: Call, matrix: Matrix, at: float) -> Vector:
+def _present(_context: Context, _node: Call, matrix: Matrix) -> Vector:
     return nameless(matrix, np.ones(len(matrix.shape)), matrix.float_count + matrix.histogram_count > 0)
 
 
 def _edge(index: int) -> Function:
     """The first (0) or last (-1) sample, which keeps its name."""
 
-    def function(context: Context, node: Call, matrix: Matrix, at: float) -> Vector:
+    def function(_context: Context, _node: Call, matrix: Matrix) -> Vector:
         size = len(matrix.shape)
         values = np.full(size, np.nan)
         if matrix.floats is not None:
@@ -164,7 +164,7 @@ def _edge(index: int) -> Function:
 
 
 def _time_of_edge(index: int) -> Function:
-    def function(context: Context, node: Call, matrix: Matrix, at: float) -> Vector:
+    def function(_context: Context, _node: Call, matrix: Matrix) -> Vector:
         values = np.full(len(matrix.shape), np.nan)
         present = matrix.float_count + matrix.histogram_count > 0
         for position in np.nonzero(present)[0].tolist():

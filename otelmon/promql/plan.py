@@ -198,7 +198,8 @@ class Same:
 
 class Union(Shape):
     """The elements of two shapes one after the other, as each grows: ``left[i]`` and ``right[i]`` are where the i-th
-    element of either stands."""
+    element of either stands.
+    """
 
     def __init__(self, left: Shape, right: Shape) -> None:
         self._both: list[Labels] = []

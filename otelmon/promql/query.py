@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 
 import numpy as np
 
@@ -127,11 +127,9 @@ def _key(node: object) -> Hashable:
     """A value that is equal for syntax trees that mean the same, wherever they stand in their texts."""
     if isinstance(node, tuple):
         return tuple(_key(item) for item in node)
-    if hasattr(node, "start") and hasattr(node, "end"):
+    if is_dataclass(node) and not isinstance(node, type):
         inner = tuple(
-            _key(getattr(node, field.name))
-            for field in fields(node)
-            if field.name not in ("start", "end")  # type: ignore[arg-type]
+            _key(getattr(node, field.name)) for field in fields(node) if field.name not in ("start", "end", "_test")
         )
         return (type(node).__name__, inner)
-    return node  # type: ignore[return-value]
+    return repr(node)

@@ -1,5 +1,6 @@
 """Aggregations that pick, order or count elements of each group: topk, bottomk, limitk, limit_ratio, quantile,
-count_values."""
+count_values.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import math
 
 import numpy as np
 
-from otelmon.promql import native
+from otelmon.promql import estimates
 from otelmon.promql.ast import Aggregate
 from otelmon.promql.context import Context
 from otelmon.promql.numbers import number_text
@@ -133,7 +134,7 @@ def count_values(node: Aggregate, vector: Vector, label: str) -> Vector:
     counts: dict[int, int] = {}
     for position in np.nonzero(vector.present)[0].tolist():
         value = vector.element(position)
-        text = number_text(value) if isinstance(value, float) else native.text(value)
+        text = number_text(value) if isinstance(value, float) else estimates.text(value)
         place = table.position(grouping.shape.label(int(grouping.ids[position])).with_label(label, text))
         counts[place] = counts.get(place, 0) + 1
     values = np.zeros(len(table))

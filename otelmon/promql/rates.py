@@ -12,7 +12,6 @@ from otelmon.histogram import Histogram
 from otelmon.promql import native
 from otelmon.promql.ast import Call
 from otelmon.promql.context import Context
-from otelmon.promql.plan import Shape
 from otelmon.promql.vector import (
     FloatRange,
     Floats,
@@ -54,16 +53,14 @@ def listed(matrix: Matrix, position: int) -> Listed:
     return times, values
 
 
-def warn_mixed(context: Context, node: Call, shape: Shape, position: int) -> None:
+def warn_mixed(context: Context, node: Call, name: str) -> None:
     """Warn of a series that has floats and histograms."""
-    name = shape.label(position).metric_name
     place = f' for metric name "{name}"' if name else ""
     context.warn(f"encountered a mix of histograms and floats{place}", node.arguments[0])
 
 
-def warn_buckets(context: Context, node: Call, shape: Shape, position: int) -> None:
+def warn_buckets(context: Context, node: Call, name: str) -> None:
     """Warn of a series that has exponential and custom buckets."""
-    name = shape.label(position).metric_name
     place = f' for metric name "{name}"' if name else ""
     context.warn(
         f"vector contains a mix of histograms with exponential and custom buckets schemas{place}", node.arguments[0]
@@ -75,7 +72,8 @@ def _extrapolation(
 ) -> Floats:
     """By how much an increase between the first and the last sample is to be multiplied (extrapolatedRate in
     functions.go): up to the range's ends where these are near, else by half an interval; but for a counter never to
-    before the instant at which it would have been zero (``zero_after``: seconds before the first sample)."""
+    before the instant at which it would have been zero (``zero_after``: seconds before the first sample).
+    """
     sampled = last_at - first_at
     between = sampled / (samples - 1)
     threshold = between * 1.1
@@ -101,8 +99,8 @@ def _float_increase(floats: FloatRange, matrix: Matrix, *, counter: bool) -> Flo
     return np.asarray(change * _extrapolation(matrix, first_at, last_at, floats.count, zero_after))
 
 
-def _extrapolated(*, counter: bool, per_second: bool) -> Callable[[Context, Call, Matrix, float], Vector]:
-    def function(context: Context, node: Call, matrix: Matrix, at: float) -> Vector:
+def _extrapolated(*, counter: bool, per_second: bool) -> Callable[[Context, Call, Matrix], Vector]:
+    def function(context: Context, node: Call, matrix: Matrix) -> Vector:
         size = len(matrix.shape)
         values = np.full(size, np.nan)
         present: Mask = matrix.float_count >= 2
@@ -114,7 +112,7 @@ def _extrapolated(*, counter: bool, per_second: bool) -> Callable[[Context, Call
             has = matrix.histograms.count > 0
             for position in np.nonzero(has & (matrix.float_count > 0))[0].tolist():
                 if matrix.histograms.count[position] + matrix.float_count[position] >= 2:
-                    warn_mixed(context, node, matrix.shape, position)
+                    warn_mixed(context, node, matrix.shape.label(position).metric_name)
                 has[position] = present[position] = False
             wanted = np.nonzero(has & (matrix.histograms.count >= 2))[0]
             histograms = _histogram_increase(context, node, matrix, wanted, divisor, counter=counter)
@@ -133,12 +131,11 @@ def _histogram_increase(
         return None
     mask = np.zeros(len(matrix.shape), dtype=np.bool_)
     if ranges.block is not None and counter:
-        mask[wanted] = True
-        return _dense_increase(ranges, ranges.block, matrix, wanted, divisor, mask)
+        return _dense_increase(ranges, ranges.block, matrix, wanted, divisor)
     objects: Objects = np.full(mask.size, None, dtype=object)
     for position in wanted.tolist():
         times, found = ranges.lists(position)
-        change = _object_increase(context, node, matrix.shape, position, found, counter=counter)
+        change = _object_increase(context, node, matrix.shape.label(position).metric_name, found, counter=counter)
         if change is None:
             continue
         zero_after = None
@@ -153,8 +150,10 @@ def _histogram_increase(
 
 
 def _dense_increase(
-    ranges: HistogramRange, block: HistogramBlock, matrix: Matrix, wanted: Integers, divisor: float, mask: Mask
+    ranges: HistogramRange, block: HistogramBlock, matrix: Matrix, wanted: Integers, divisor: float
 ) -> Histograms:
+    mask = np.zeros(len(matrix.shape), dtype=np.bool_)
+    mask[wanted] = True
     rows, first = ranges.rows[wanted], ranges.first[wanted]
     last = first + ranges.count[wanted] - 1
     change = block.increase(rows, first, last)
@@ -173,9 +172,8 @@ def _dense_increase(
 
 
 def _object_increase(
-    context: Context, node: Call, shape: Shape, position: int, found: list[Histogram], *, counter: bool
+    context: Context, node: Call, name: str, found: list[Histogram], *, counter: bool
 ) -> Histogram | None:
-    name = shape.label(position).metric_name
     gauges = [histogram.gauge for histogram in found]
     if counter and any(gauges):
         context.warn(f'this native histogram metric is not a counter: "{name}"', node.arguments[0])
@@ -187,17 +185,17 @@ def _object_increase(
         else:
             change, reconciled = native.difference(found[-1], found[0])
     except native.IncompatibleError:
-        warn_buckets(context, node, shape, position)
+        warn_buckets(context, node, name)
         return None
     if reconciled:
         context.info("mismatched custom buckets were reconciled during subtraction", node.arguments[0])
     return change
 
 
-def _instant(*, counter: bool) -> Callable[[Context, Call, Matrix, float], Vector]:
-    """irate (counter) and idelta: the change between the last two samples."""
+def _instant(*, counter: bool) -> Callable[[Context, Call, Matrix], Vector]:
+    """Irate (counter) and idelta: the change between the last two samples."""
 
-    def function(context: Context, node: Call, matrix: Matrix, at: float) -> Vector:
+    def function(context: Context, node: Call, matrix: Matrix) -> Vector:
         size = len(matrix.shape)
         values = np.full(size, np.nan)
         present: Mask = matrix.float_count >= 2
@@ -211,11 +209,11 @@ def _instant(*, counter: bool) -> Callable[[Context, Call, Matrix, float], Vecto
                 values = values / (floats.times[floats.rows, last] - floats.times[floats.rows, before])
         objects: Objects = np.full(size, None, dtype=object)
         for position in np.nonzero(matrix.histogram_count > 0)[0].tolist():
-            times, found = listed(matrix, position)
+            samples = listed(matrix, position)
             present[position] = False
-            if len(found) < 2:
+            if len(samples[0]) < 2:
                 continue
-            result = _last_two(context, node, matrix, position, times, found, counter=counter)
+            result = _last_two(context, node, matrix.shape.label(position).metric_name, samples, counter=counter)
             if isinstance(result, Histogram):
                 objects[position] = result
             elif result is not None:
@@ -226,20 +224,11 @@ def _instant(*, counter: bool) -> Callable[[Context, Call, Matrix, float], Vecto
     return function
 
 
-def _last_two(
-    context: Context,
-    node: Call,
-    matrix: Matrix,
-    position: int,
-    times: list[float],
-    found: list[float | Histogram],
-    *,
-    counter: bool,
-) -> float | Histogram | None:
+def _last_two(context: Context, node: Call, name: str, samples: Listed, *, counter: bool) -> float | Histogram | None:
+    times, found = samples
     older, newer = found[-2:]
     seconds = times[-1] - times[-2] if counter else 1.0
     if isinstance(newer, Histogram) and isinstance(older, Histogram):
-        name = matrix.shape.label(position).metric_name
         if counter and (newer.gauge or older.gauge):
             context.warn(f'this native histogram metric is not a counter: "{name}"', node.arguments[0])
         if not counter and not (newer.gauge and older.gauge):
@@ -249,23 +238,23 @@ def _last_two(
         try:
             change, reconciled = native.difference(newer, older)
         except native.IncompatibleError:
-            warn_buckets(context, node, matrix.shape, position)
+            warn_buckets(context, node, name)
             return None
         if reconciled:
             context.info("mismatched custom buckets were reconciled during subtraction", node.arguments[0])
         return native.scaled(change, 1.0 / seconds)
     if isinstance(newer, Histogram) or isinstance(older, Histogram):
-        warn_mixed(context, node, matrix.shape, position)
+        warn_mixed(context, node, name)
         return None
     return (newer if counter and newer < older else newer - older) / seconds
 
 
 def _count_pairs(
     of_arrays: Callable[[Floats, Floats], Mask], of_values: Callable[[float | Histogram, float | Histogram], bool]
-) -> Callable[[Context, Call, Matrix, float], Vector]:
+) -> Callable[[Context, Call, Matrix], Vector]:
     """How many neighbouring samples (before, after) are such."""
 
-    def function(context: Context, node: Call, matrix: Matrix, at: float) -> Vector:
+    def function(_context: Context, _node: Call, matrix: Matrix) -> Vector:
         size = len(matrix.shape)
         counts = np.zeros(size)
         if matrix.floats is not None:
@@ -294,7 +283,7 @@ def _was_reset(before: float | Histogram, after: float | Histogram) -> bool:
     return after < before
 
 
-def regression(matrix: Matrix, floats: FloatRange, origin: Floats) -> tuple[Floats, Floats]:
+def regression(floats: FloatRange, origin: Floats) -> tuple[Floats, Floats]:
     """Slope per second and value at ``origin`` of the straight line nearest to each series' floats."""
     times, values, inside = floats.spread()
     number = floats.count.astype(np.float64)
@@ -319,14 +308,14 @@ def info_ignored(context: Context, node: Call, matrix: Matrix, argument: int = 0
         context.info("ignored histograms in a range containing both floats and histograms", node.arguments[argument])
 
 
-def _deriv(context: Context, node: Call, matrix: Matrix, at: float) -> Vector:
+def _deriv(context: Context, node: Call, matrix: Matrix) -> Vector:
     info_ignored(context, node, matrix)
     size = len(matrix.shape)
     if matrix.floats is None:
         return nameless(matrix, np.zeros(size), np.zeros(size, dtype=np.bool_))
     floats = matrix.floats
     first_at = floats.times[floats.rows, np.minimum(floats.first, floats.times.shape[1] - 1)]
-    slope, _ = regression(matrix, floats, np.where(floats.count > 0, first_at, 0.0))
+    slope, _ = regression(floats, np.where(floats.count > 0, first_at, 0.0))
     return nameless(matrix, slope, floats.count >= 2)
 
 
@@ -336,7 +325,7 @@ def predict_linear(context: Context, node: Call, matrix: Matrix, at: float, seco
     size = len(matrix.shape)
     if matrix.floats is None:
         return nameless(matrix, np.zeros(size), np.zeros(size, dtype=np.bool_))
-    slope, intercept = regression(matrix, matrix.floats, np.full(size, at))
+    slope, intercept = regression(matrix.floats, np.full(size, at))
     return nameless(matrix, slope * seconds + intercept, matrix.floats.count >= 2)
 
 
@@ -352,10 +341,7 @@ def smoothed(context: Context, node: Call, matrix: Matrix, smoothing: float, tre
     values = floats.values[floats.rows[:, None], slots]
     before, level, slope = np.zeros(size), values[:, 0], values[:, 1] - values[:, 0]
     for index in range(1, most):
-        if index > 1:
-            next_slope = trend * (level - before) + (1 - trend) * slope
-        else:
-            next_slope = slope
+        next_slope = trend * (level - before) + (1 - trend) * slope if index > 1 else slope
         next_level = smoothing * values[:, index] + (1 - smoothing) * (level + next_slope)
         going = index < floats.count
         before, slope = np.where(going, level, before), np.where(going, next_slope, slope)
@@ -363,7 +349,7 @@ def smoothed(context: Context, node: Call, matrix: Matrix, smoothing: float, tre
     return nameless(matrix, level, floats.count >= 2)
 
 
-RATES: dict[str, Callable[[Context, Call, Matrix, float], Vector]] = {
+RATES: dict[str, Callable[[Context, Call, Matrix], Vector]] = {
     "rate": _extrapolated(counter=True, per_second=True),
     "increase": _extrapolated(counter=True, per_second=False),
     "delta": _extrapolated(counter=False, per_second=False),

@@ -134,7 +134,7 @@ def _float_range(parts: list[Part], size: int, start: float, end: float) -> Floa
     if len(ranges) == 1 and parts[0].rows.size == size:
         part, block, first, count = ranges[0]
         return FloatRange(block.times, block.columns["value"], block.columns["resets"], part.rows, first, count)
-    slots = max(1, max(int(count.max(initial=0)) for _, _, _, count in ranges))
+    slots = max(1, *(int(count.max(initial=0)) for _, _, _, count in ranges))
     columns = [np.zeros((size, slots)) for _ in range(3)]
     counts = np.zeros(size, dtype=np.intp)
     for part, block, first, count in ranges:
@@ -142,7 +142,8 @@ def _float_range(parts: list[Part], size: int, start: float, end: float) -> Floa
         for column, of in zip(columns, (block.times, block.columns["value"], block.columns["resets"]), strict=True):
             column[part.positions] = of[part.rows[:, None], source]
         counts[part.positions] = count
-    return FloatRange(*columns, np.arange(size), np.zeros(size, dtype=np.intp), counts)
+    times, values, resets = columns
+    return FloatRange(times, values, resets, np.arange(size), np.zeros(size, dtype=np.intp), counts)
 
 
 def _histogram_range(parts: list[Part], size: int, start: float, end: float) -> HistogramRange | None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from otelmon.errors import PromQLError
 from otelmon.promql.analyze import walk
-from otelmon.promql.ast import Aggregate, Binary, Call, Expr, VectorSelector
+from otelmon.promql.ast import Aggregate, Binary, Call, Expr, Matching, VectorSelector
 from otelmon.promql.signatures import AGGREGATIONS, FUNCTIONS
 
 NOT_EVALUATED = frozenset({"info", "start_timestamp"})
 """Functions of Prometheus 3 that are parsed but not evaluated."""
-
-TRIM = frozenset({"</", ">/"})
 
 
 def check_supported(expr: Expr, text: str) -> None:
@@ -28,9 +26,10 @@ def _problem(node: Expr) -> str | None:
         return f"{node.operator} is not evaluated by otelmon yet"
     if isinstance(node, VectorSelector) and node.range_modifier:
         return f"the modifier {node.range_modifier} is not evaluated by otelmon yet"
-    if isinstance(node, Binary):
-        if node.operator in TRIM:
-            return f"the operator {node.operator} is not evaluated by otelmon yet"
-        if node.matching is not None and (node.matching.fill_left is not None or node.matching.fill_right is not None):
-            return "fill modifiers are not evaluated by otelmon yet"
+    if isinstance(node, Binary) and node.matching is not None and _fills(node.matching):
+        return "fill modifiers are not evaluated by otelmon yet"
     return None
+
+
+def _fills(matching: Matching) -> bool:
+    return matching.fill_left is not None or matching.fill_right is not None

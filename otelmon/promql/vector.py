@@ -24,7 +24,8 @@ class EvaluationError(Exception):
 
 class Histograms:
     """The histograms among a vector's elements: as arrays of one layout (``arrays``, row i at ``positions[i]``) or as
-    objects, each worked out from the other where it is asked for."""
+    objects, each worked out from the other where it is asked for.
+    """
 
     def __init__(
         self,
@@ -72,7 +73,8 @@ class Histograms:
 @dataclass(slots=True)
 class Vector:
     """An instant vector: at each position of ``shape`` an element where ``present``, a float unless ``histograms``
-    has one there. ``order`` lists positions in the order to show them, where the expression gives them one."""
+    has one there. ``order`` lists positions in the order to show them, where the expression gives them one.
+    """
 
     shape: Shape
     values: Floats
@@ -144,7 +146,8 @@ def histogram_vector(
 @dataclass(slots=True)
 class FloatRange:
     """Floats in a span of time: by position the slots ``first`` to ``first + count - 1`` of row ``rows`` of the 2-D
-    arrays. ``resets`` has the counter resets summed, where somebody summed them already."""
+    arrays. ``resets`` has the counter resets summed, where somebody summed them already.
+    """
 
     times: Floats
     values: Floats
@@ -156,7 +159,7 @@ class FloatRange:
     @property
     def last(self) -> Integers:
         """The slot of each position's last sample (some slot where there is none)."""
-        return np.maximum(self.first + self.count - 1, 0)
+        return np.asarray(np.maximum(self.first + self.count - 1, 0))
 
     def spread(self) -> tuple[Floats, Floats, Mask]:
         """Times, values and which of them count, as arrays ``[position, slot]`` of their own."""

@@ -181,7 +181,8 @@ class HistogramBlock(Table):
         time = self._time[part]
         chosen = np.nonzero((index >= 0) & (time > after[index]) & (time <= until[index]))[0]
         flat = index[chosen] * width + (self._bucket[chosen] - self.first_bucket)
-        return np.bincount(flat, weights=self._amount[chosen], minlength=rows.size * width).reshape(rows.size, width)
+        grown = np.bincount(flat, weights=self._amount[chosen], minlength=rows.size * width).astype(np.float64)
+        return grown.reshape(rows.size, width)
 
     def _raw(self, rows: Integers, slots: Integers) -> Floats:
         """The bucket counts of each row at a slot, worked out from the log."""
@@ -191,7 +192,7 @@ class HistogramBlock(Table):
         slot = np.arange(self.slots)[None, :]
         # Slot 0 is what the base holds, whether it was a reset or not.
         seen = self.columns["reset"][rows] & (slot > 0) & (slot <= slots[:, None])
-        was_reset = seen.any(axis=1)
+        was_reset = np.asarray(seen.any(axis=1))
         last_reset = self.slots - 1 - np.argmax(seen[:, ::-1], axis=1)
         # Increments at the reset itself belong to the new life of the counter, so begin just before it.
         start = np.where(was_reset, np.nextafter(self.times[rows, last_reset], -np.inf), self.times[rows, 0])

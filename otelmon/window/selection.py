@@ -14,7 +14,8 @@ from otelmon.window.table import Integers, Mask
 
 class Part:
     """The selected series of one family: for the i-th, its ``rows[i]`` in the blocks and its ``positions[i]`` among
-    all series of the selection."""
+    all series of the selection.
+    """
 
     def __init__(self, family: Family) -> None:
         self.family = family

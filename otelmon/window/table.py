@@ -41,12 +41,12 @@ class Table:
     @property
     def rows(self) -> int:
         """How many rows there is room for."""
-        return self.times.shape[0]
+        return int(self.times.shape[0])
 
     @property
     def slots(self) -> int:
         """How many samples a row has room for."""
-        return self.times.shape[1]
+        return int(self.times.shape[1])
 
     @property
     def size_bytes(self) -> int:
@@ -77,7 +77,8 @@ class Table:
 
     def compact(self, cutoff: float) -> Integers:
         """Drop samples that are not after ``cutoff``; widen the table if it stays nearly full. Returns the number
-        of samples dropped by row."""
+        of samples dropped by row.
+        """
         expired = np.asarray(np.count_nonzero(self.times <= cutoff, axis=1), dtype=np.intp)
         kept = self.length - expired
         most = int(kept.max(initial=0))
@@ -155,7 +156,8 @@ class Table:
 
     def last_at(self, at: float, rows: Integers, lookback: float) -> tuple[Integers, Mask]:
         """The slot of each row's newest sample at ``at``, and whether there is one that is younger than ``lookback``
-        and not ended by then."""
+        and not ended by then.
+        """
         slots = self.until(at, rows) - 1
         safe = np.maximum(slots, 0)
         live = (slots >= 0) & (self.times[rows, safe] > at - lookback)

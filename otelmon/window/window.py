@@ -17,7 +17,7 @@ from otelmon.sample import Sample, is_stale
 from otelmon.window.family import Family
 from otelmon.window.histograms import HistogramBlock, histogram_at
 from otelmon.window.selection import Selection
-from otelmon.window.table import Floats, Integers
+from otelmon.window.table import Floats
 
 logger = logging.getLogger("otelmon")
 
@@ -44,6 +44,13 @@ class _Batch:
         self.at: list[float] = []
         self.values: list[float] = []
         self.starts: list[float] = []
+
+    def part(self, chosen: slice) -> _Batch:
+        """Some of it."""
+        part = _Batch()
+        part.rows, part.at = self.rows[chosen], self.at[chosen]
+        part.values, part.starts = self.values[chosen], self.starts[chosen]
+        return part
 
 
 class Window:
@@ -139,33 +146,25 @@ class Window:
         return place
 
     def _push(self, family: Family, batch: _Batch, cutoff: float) -> None:
-        rows = np.array(batch.rows, dtype=np.intp)
-        at = np.array(batch.at)
-        values = np.array(batch.values, dtype=np.float64)
-        starts = np.array(batch.starts)
         if family.histograms is not None:
-            # A marker ends whatever the series has; which kind it last had, only the blocks know.
-            stale = np.array([is_stale(value) for value in batch.values])
-            if stale.any():
-                for index in np.nonzero(stale)[0]:
-                    self._push_rows(family, rows[:index], at[:index], values[:index], starts[:index], cutoff)
-                    family.end(rows[index : index + 1], at[index : index + 1])
-                    after = slice(index + 1, None)
-                    return self._push_remaining(family, batch, after, cutoff)
-        return self._push_rows(family, rows, at, values, starts, cutoff)
+            # A marker ends whatever the series has, so it goes to both blocks, in its turn.
+            ends = [index for index, value in enumerate(batch.values) if is_stale(value)]
+            if len(ends) == len(batch.values) == len(set(batch.rows)):
+                family.end(np.array(batch.rows, dtype=np.intp), np.array(batch.at))
+                return
+            begin = 0
+            for index in ends:
+                self._push_rows(family, batch.part(slice(begin, index)), cutoff)
+                family.end(np.array([batch.rows[index]], dtype=np.intp), np.array([batch.at[index]]))
+                begin = index + 1
+            batch = batch.part(slice(begin, None))
+        self._push_rows(family, batch, cutoff)
 
-    def _push_remaining(self, family: Family, batch: _Batch, part: slice, cutoff: float) -> None:
-        rest = _Batch()
-        rest.rows, rest.at = batch.rows[part], batch.at[part]
-        rest.values, rest.starts = batch.values[part], batch.starts[part]
-        if rest.rows:
-            self._push(family, rest, cutoff)
-
-    def _push_rows(
-        self, family: Family, rows: Integers, at: Floats, values: Floats, starts: Floats, cutoff: float
-    ) -> None:
-        if rows.size == 0:
+    def _push_rows(self, family: Family, batch: _Batch, cutoff: float) -> None:
+        if not batch.rows:
             return
+        rows = np.array(batch.rows, dtype=np.intp)
+        at, values, starts = np.array(batch.at), np.array(batch.values, dtype=np.float64), np.array(batch.starts)
         # The blocks take a series once in a push: the n-th sample of each series goes in the n-th push.
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]

@@ -1,0 +1,517 @@
+"""Runs Prometheus's ``.test`` files: ``python -m tests.conformance.promqltest FILE...``.
+
+Prints each failing eval with file and line, then ``N of M evals pass``; exits 0 only if all do. An instant eval is run
+at its instant, as the middle of a range query, and with every selector pinned by ``@``, as Prometheus itself does.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from otelmon.duration import parse_duration
+from otelmon.errors import PromQLError
+from otelmon.histogram import Buckets, Histogram
+from otelmon.labels import Labels
+from otelmon.promql import native
+from otelmon.promql.analyze import walk
+from otelmon.promql.ast import Call, MatrixSelector, Subquery, VectorSelector
+from otelmon.promql.literals import string_value
+from otelmon.promql.parse import parse
+from otelmon.promql.query import Query
+from otelmon.promql.supported import check_supported
+from otelmon.promql.vector import EvaluationError, Vector, single
+from otelmon.sample import STALE, Sample
+from otelmon.window.window import Window
+
+Value = float | Histogram
+_FOREVER = 1e9
+_TOLERANCE = 1e-6
+_SMALLEST = 2.2250738585072014e-308
+
+
+@dataclass
+class Eval:
+    """One eval command: what to ask and what to expect."""
+
+    line: int
+    expr: str
+    start: float
+    end: float
+    step: float | None
+    fails: bool = False
+    expects: list[tuple[str, str, str]] = field(default_factory=list)  # (kind, "", "msg" or "regex", text)
+    series: list[tuple[Labels, list[Value | None]]] = field(default_factory=list)
+    scalar: float | None = None
+    string: str | None = None
+
+
+@dataclass
+class Load:
+    """One load command."""
+
+    step: float
+    custom_buckets: bool
+    series: dict[Labels, list[Value | None]] = field(default_factory=dict)
+
+
+# --- reading the format ---------------------------------------------------------------------------------------------
+
+
+def read(text: str) -> list[Load | Eval | None]:
+    """The commands of a file; None is ``clear``."""
+    commands: list[Load | Eval | None] = []
+    lines = [line.strip() for line in text.splitlines()]
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        number += 1
+        if not line or line.startswith("#"):
+            continue
+        if line == "clear":
+            commands.append(None)
+            continue
+        block = []
+        first = number
+        while number < len(lines) and lines[number]:
+            if not lines[number].startswith("#"):
+                block.append(lines[number])
+            number += 1
+        word = line.split()[0]
+        if word in ("load", "load_with_nhcb"):
+            commands.append(_read_load(line, block))
+        elif word.startswith("eval"):
+            commands.append(_read_eval(line, first, block))
+        else:
+            raise ValueError(f"line {first}: unknown command {line!r}")
+    return commands
+
+
+def _read_load(line: str, block: list[str]) -> Load:
+    word, step = line.split()
+    load = Load(step=parse_duration(step), custom_buckets=word == "load_with_nhcb")
+    for entry in block:
+        labels, values = read_series(entry)
+        load.series[labels] = values
+    return load
+
+
+_INSTANT = re.compile(r"eval(_\w+)?\s+instant\s+(?:at\s+)?(\S+)\s+(.+)")
+_RANGE = re.compile(r"eval(_\w+)?\s+range\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)\s+(.+)")
+_EXPECT = re.compile(r"expect\s+(fail|warn|no_warn|info|no_info|ordered|string)(?:\s+(msg|regex):)?\s*(.*)")
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return parse_duration(text)
+
+
+def _read_eval(line: str, number: int, block: list[str]) -> Eval:
+    if found := _INSTANT.fullmatch(line):
+        at = _seconds(found[2])
+        one = Eval(line=number, expr=found[3], start=at, end=at, step=None)
+    elif found := _RANGE.fullmatch(line):
+        start, end, step = (_seconds(found[index]) for index in (2, 3, 4))
+        one = Eval(line=number, expr=found[5], start=start, end=end, step=step)
+    else:
+        raise ValueError(f"line {number}: cannot read {line!r}")
+    mode = (found[1] or "").lstrip("_")
+    if mode:
+        one.expects.append((mode, "", ""))
+    for entry in block:
+        if expect := _EXPECT.fullmatch(entry):
+            if expect[1] == "string":
+                one.string = _unquoted(expect[3])
+            else:
+                one.expects.append((expect[1], expect[2] or "", expect[3]))
+        elif entry.startswith("expect "):
+            continue  # "expect range vector": the values say it
+        elif _NUMBER.fullmatch(entry) and one.step is None:
+            one.scalar = float(entry)
+        else:
+            one.series.append(read_series(entry))
+    one.fails = any(kind == "fail" for kind, _, _ in one.expects)
+    return one
+
+
+def _unquoted(text: str) -> str:
+    return string_value(text) if text else ""
+
+
+_NUMBER = re.compile(r"[-+]?(?:inf|nan|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)", re.IGNORECASE)
+
+
+def read_series(entry: str) -> tuple[Labels, list[Value | None]]:
+    """A series and its values; None where there is no sample."""
+    end = re.match(r"[^\s{]*", entry).end()  # type: ignore[union-attr]
+    if entry[end : end + 1] == "{" and entry[end : end + 2] != "{{":
+        quote = ""
+        while True:
+            char = entry[end]
+            end += 1
+            if quote:
+                if char == "\\":
+                    end += 1
+                elif char == quote:
+                    quote = ""
+            elif char in "\"'`":
+                quote = char
+            elif char == "}":
+                break
+    return _labels(entry[:end]), _values(entry[end:].strip())
+
+
+def _labels(text: str) -> Labels:
+    if re.sub(r"\s", "", text).endswith("{}"):
+        name = text.strip()[: text.strip().index("{")].strip()
+        return Labels({"__name__": name})
+    selector = parse(text)
+    assert isinstance(selector, VectorSelector)
+    return Labels({matcher.name: matcher.value for matcher in selector.matchers})
+
+
+_VALUE = re.compile(rf"({_NUMBER.pattern})(?:([-+])({_NUMBER.pattern}))?(?:x(\d+))?", re.IGNORECASE)
+_HISTOGRAM = re.compile(r"\{\{(.*?)\}\}(?:([-+])\{\{(.*?)\}\})?(?:x(\d+))?")
+
+
+def _values(text: str) -> list[Value | None]:
+    values: list[Value | None] = []
+    at = 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+        elif found := re.compile(r"_(?:x(\d+))?(?=\s|$)").match(text, at):
+            values.extend([None] * (int(found[1]) if found[1] else 1))
+            at = found.end()
+        elif text.startswith("stale", at):
+            values.append(STALE)
+            at += len("stale")
+        elif found := _HISTOGRAM.match(text, at):
+            histogram = read_histogram(found[1])
+            values.append(histogram)
+            for _ in range(int(found[4] or 0)):
+                if found[2]:
+                    change = read_histogram(found[3])
+                    gauge = histogram.gauge
+                    histogram, _ = (native.total if found[2] == "+" else native.difference)([histogram, change])  # type: ignore[operator]
+                    histogram = replace(histogram, gauge=gauge)
+                values.append(histogram)
+            at = found.end()
+        elif found := _VALUE.match(text, at):
+            first = float(found[1])
+            change = float(found[3]) * (-1 if found[2] == "-" else 1) if found[3] else 0.0
+            values.append(first)
+            value = first
+            for _ in range(int(found[4] or 0)):
+                value += change
+                values.append(value)
+            at = found.end()
+        else:
+            raise ValueError(f"cannot read values {text[at:]!r}")
+    return values
+
+
+def read_histogram(text: str) -> Histogram:
+    """A native histogram between double braces."""
+    parts: dict[str, str] = {}
+    for found in re.finditer(r"(\w+):(\[[^\]]*\]|\S+)", text):
+        parts[found[1]] = found[2]
+
+    def numbers(key: str) -> list[float]:
+        return [float(part) for part in parts.get(key, "[]").strip("[]").split()]
+
+    def side(key: str, offset: str) -> Buckets:
+        first = int(parts.get(offset, 0))
+        pairs = [(first + index, count) for index, count in enumerate(numbers(key)) if count]
+        return Buckets(indices=tuple(index for index, _ in pairs), counts=tuple(count for _, count in pairs))
+
+    schema = int(parts.get("schema", 0))
+    return Histogram(
+        count=float(parts.get("count", 0)),
+        sum=float(parts.get("sum", 0)),
+        scale=0 if schema == -53 else schema,
+        zero_count=float(parts.get("z_bucket", 0)),
+        zero_threshold=float(parts.get("z_bucket_w", 0)),
+        positive=side("buckets", "offset"),
+        negative=side("n_buckets", "n_offset"),
+        bounds=tuple(numbers("custom_values")) if schema == -53 else None,
+        gauge=parts.get("counter_reset_hint") == "gauge",
+    )
+
+
+# --- running --------------------------------------------------------------------------------------------------------
+
+
+def load_into(window: Window, load: Load) -> None:
+    """Append what a load command says."""
+    window.append(
+        Sample(labels=labels, at=round(index * load.step, 3), value=value)
+        for labels, values in load.series.items()
+        for index, value in enumerate(values)
+        if value is not None
+    )
+    if load.custom_buckets:
+        window.append(_custom_buckets(load))
+
+
+def _custom_buckets(load: Load) -> list[Sample]:
+    classic: dict[Labels, dict[float, list[Value | None]]] = {}
+    for labels, values in load.series.items():
+        if labels.metric_name.endswith("_bucket"):
+            name = labels.metric_name.removesuffix("_bucket")
+            base = labels.without(("le",)).with_label("__name__", name)
+            classic.setdefault(base, {})[float(labels["le"])] = values
+    samples = []
+    for base, buckets in classic.items():
+        bounds = sorted(bound for bound in buckets if bound != math.inf)
+        sums = load.series.get(base.with_label("__name__", base.metric_name + "_sum"), [])
+        for index in range(max(len(values) for values in buckets.values())):
+            cumulative = [float(buckets[bound][index]) for bound in (*bounds, math.inf)]  # type: ignore[arg-type]
+            counts = [after - before for before, after in zip([0.0, *cumulative], cumulative, strict=False)]
+            filled = [(at, count) for at, count in enumerate(counts) if count]
+            histogram = Histogram(
+                count=cumulative[-1],
+                sum=float(sums[index]) if index < len(sums) else 0.0,  # type: ignore[arg-type]
+                positive=Buckets(indices=tuple(at for at, _ in filled), counts=tuple(count for _, count in filled)),
+                bounds=tuple(bounds),
+            )
+            samples.append(Sample(labels=base, at=round(index * load.step, 3), value=histogram))
+    return samples
+
+
+@dataclass
+class Answer:
+    """What an evaluation gave: by instant the elements in order, and its annotations; or why it failed."""
+
+    steps: list[tuple[float, list[tuple[Labels, Value]]]] = field(default_factory=list)
+    annotations: tuple[str, ...] = ()
+    failed: str | None = None
+    string: str | None = None
+
+
+def ask(window: Window, expr: str, start: float, end: float, step: float | None, pinned: float | None = None) -> Answer:
+    """Evaluate at an instant (``step`` None) or over a range; ``pinned`` sets ``@`` on every selector."""
+    answer = Answer()
+    try:
+        tree = parse(expr)
+        check_supported(tree, expr)
+        query = Query(expr)
+    except PromQLError as error:
+        answer.failed = error.message
+        return answer
+    evaluator = query.evaluator(window, start=start, end=end, step=step or 0.0)
+    if pinned is not None:
+        evaluator = _Pinned(evaluator, query, pinned)  # type: ignore[assignment]
+    try:
+        at = start
+        while at <= end + 1e-9:
+            value = query.value(evaluator, round(at, 3))
+            if isinstance(value, str):
+                answer.string = value
+                break
+            vector = value if isinstance(value, Vector) else single(value)
+            elements = [(vector.shape.label(index), vector.element(index)) for index in vector.listed().tolist()]
+            answer.steps.append((round(at, 3), elements))
+            at += step or 1.0
+    except EvaluationError as error:
+        answer.failed = str(error)
+    answer.annotations = query.annotations(evaluator)
+    return answer
+
+
+def _Pinned(evaluator, query, at):  # noqa: N802
+    """An evaluator whose selectors look at ``at`` whatever the instant."""
+    inner = {id(node) for outer in walk(query.expr) if isinstance(outer, Subquery) for node in walk(outer.expr)}
+    ranged = {id(node.selector) for node in walk(query.expr) if isinstance(node, MatrixSelector)}
+    del ranged
+    moved = evaluator._moved
+
+    def pinned(node, moment):
+        return moved(node, at if node.at is None and id(node) not in inner else moment)
+
+    evaluator._moved = pinned
+    return evaluator
+
+
+def _close(expected: Value, found: Value) -> bool:
+    if isinstance(expected, Histogram) or isinstance(found, Histogram):
+        return isinstance(expected, Histogram) and isinstance(found, Histogram) and _same(expected, found)
+    if math.isnan(expected) or math.isnan(found):
+        return math.isnan(expected) and math.isnan(found)
+    if expected == found:
+        return True
+    size, difference = abs(expected) + abs(found), abs(expected - found)
+    if expected == 0 or found == 0 or size < _SMALLEST:
+        return difference < _TOLERANCE * _SMALLEST
+    return difference / min(size, sys.float_info.max) < _TOLERANCE
+
+
+def _same(expected: Histogram, found: Histogram) -> bool:
+    if expected.bounds != found.bounds or expected.scale != found.scale or (expected.gauge and not found.gauge):
+        return False
+    numbers = [
+        (expected.count, found.count),
+        (expected.sum, found.sum),
+        (expected.zero_count, found.zero_count),
+        (expected.zero_threshold, found.zero_threshold),
+    ]
+    for one, other in ((expected.positive, found.positive), (expected.negative, found.negative)):
+        if one.indices != other.indices:
+            return False
+        numbers.extend(zip(one.counts, other.counts, strict=True))
+    return all(_close(one, other) for one, other in numbers)
+
+
+def check(one: Eval, answer: Answer) -> str | None:
+    """What is wrong with an answer; None when nothing is."""
+    if one.fails:
+        if answer.failed is None:
+            return "should fail"
+        texts = [(mode, text) for kind, mode, text in one.expects if kind == "fail" and mode]
+        for mode, text in texts:
+            if text != answer.failed if mode == "msg" else not re.search(text, answer.failed):
+                return f"failed with {answer.failed!r}, expected {text!r}"
+        return None
+    if answer.failed is not None:
+        return f"failed: {answer.failed}"
+    if one.string is not None:
+        return None if answer.string == one.string else f"is {answer.string!r}, expected {one.string!r}"
+    return _check_annotations(one, answer) or (
+        _check_instant(one, answer.steps[0][1]) if one.step is None else _check_range(one, answer)
+    )
+
+
+def _check_annotations(one: Eval, answer: Answer) -> str | None:
+    for kind, mode, text in one.expects:
+        prefix = {"warn": "PromQL warning", "info": "PromQL info"}.get(kind.removeprefix("no_"))
+        if prefix is None:
+            continue
+        found = [line for line in answer.annotations if line.startswith(prefix)]
+        if kind.startswith("no_") and found:
+            return f"unexpected {found[0]}"
+        if not kind.startswith("no_") and not found:
+            return f"expected {kind}"
+        if mode and not any(text == line if mode == "msg" else re.search(text, line) for line in found):
+            return f"expected {kind} {text!r}, found {found}"
+    return None
+
+
+def _check_instant(one: Eval, elements: list[tuple[Labels, Value]]) -> str | None:
+    if one.scalar is not None:
+        ok = len(elements) == 1 and not elements[0][0] and _close(one.scalar, elements[0][1])
+        return None if ok else f"is {elements}, expected {one.scalar}"
+    expected = {labels: values[0] for labels, values in one.series}
+    found = dict(elements)
+    if set(expected) != set(found):
+        return f"has {sorted(map(str, found))}, expected {sorted(map(str, expected))}"
+    for labels, value in expected.items():
+        if value is None or not _close(value, found[labels]):
+            return f"{labels} is {found[labels]}, expected {value}"
+    ordered = any(kind == "ordered" for kind, _, _ in one.expects)
+    if ordered and [labels for labels, _ in one.series] != [labels for labels, _ in elements]:
+        return f"is in the order {[str(labels) for labels, _ in elements]}"
+    return None
+
+
+def _check_range(one: Eval, answer: Answer) -> str | None:
+    found: dict[Labels, dict[int, Value]] = {}
+    for index, (_, elements) in enumerate(answer.steps):
+        for labels, value in elements:
+            found.setdefault(labels, {})[index] = value
+    expected = {
+        labels: {index: value for index, value in enumerate(values) if value is not None}
+        for labels, values in one.series
+    }
+    expected = {labels: values for labels, values in expected.items() if values}
+    if set(expected) != set(found):
+        return f"has {sorted(map(str, found))}, expected {sorted(map(str, expected))}"
+    for labels, values in expected.items():
+        if set(values) != set(found[labels]):
+            return f"{labels} has steps {sorted(found[labels])}, expected {sorted(values)}"
+        for index, value in values.items():
+            if not _close(value, found[labels][index]):
+                return f"{labels} at step {index} is {found[labels][index]}, expected {value}"
+    return None
+
+
+_OF_THE_INSTANT = frozenset(
+    [
+        "time",
+        "timestamp",
+        "predict_linear",
+        "minute",
+        "hour",
+        "day_of_week",
+        "day_of_month",
+        "day_of_year",
+        "days_in_month",
+        "month",
+        "year",
+    ]
+)
+_OF_THE_QUERY = frozenset(["start", "end", "step", "range"])
+
+
+def judge(window: Window, one: Eval) -> str | None:
+    """Run one eval in every way it must hold; what is wrong, or None."""
+    wrong = check(one, ask(window, one.expr, one.start, one.end, one.step))
+    if wrong is not None or one.step is not None or one.fails or one.string is not None:
+        return wrong
+    tree = list(walk(parse(one.expr)))
+    calls = {node.function for node in tree if isinstance(node, Call)}
+    if calls & _OF_THE_QUERY or any(getattr(node, "at", None) in ("start", "end") for node in tree):
+        return None
+    unordered = replace(one, expects=[expect for expect in one.expects if expect[0] == "ordered"])
+    around = ask(window, one.expr, one.start - 60, one.start + 60, 60.0)
+    if around.failed is None:
+        around.steps = around.steps[1:2]
+        wrong = check(unordered, around)
+        if wrong is not None:
+            return f"in a range: {wrong}"
+    if not calls & _OF_THE_INSTANT:
+        pinned = ask(window, one.expr, one.start + 1234.5, one.start + 1234.5, None, pinned=one.start)
+        wrong = check(one, pinned)
+        if wrong is not None:
+            return f"with @: {wrong}"
+    return None
+
+
+def run(path: Path) -> tuple[list[tuple[int, str, str]], int]:
+    """Run a file; (line, expression, what is wrong) of each failing eval, and how many evals there are."""
+    window = Window(retention_seconds=_FOREVER)
+    failing = []
+    number = 0
+    for command in read(path.read_text(encoding="utf-8")):
+        if command is None:
+            window = Window(retention_seconds=_FOREVER)
+        elif isinstance(command, Load):
+            load_into(window, command)
+        else:
+            number += 1
+            wrong = judge(window, command)
+            if wrong is not None:
+                failing.append((command.line, command.expr, wrong))
+    return failing, number
+
+
+def main(paths: list[str]) -> int:
+    """Run files, print what fails."""
+    total = failed = 0
+    for path in paths:
+        failing, number = run(Path(path))
+        for line, expr, wrong in failing:
+            print(f"{path}:{line}: {expr}\n    {wrong[:400]}")
+        print(f"{path}: {number - len(failing)} of {number}")
+        total += number
+        failed += len(failing)
+    print(f"{total - failed} of {total} evals pass")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
