@@ -1,0 +1,113 @@
+"""A whole engine on a clock that the test moves: real counting, collecting, evaluating, storing and delivering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from otelmon.collect.collector import Collector
+from otelmon.config import Settings, load_settings
+from otelmon.faults import Faults
+from otelmon.instrument.model import Traffic
+from otelmon.instrument.recorder import RequestRecorder
+from otelmon.notify.worker import Worker
+from otelmon.oncall.fixed import FixedOnCall
+from otelmon.paging.model import Page, PageAction, PageReason
+from otelmon.runtime.assemble import about, retention_seconds
+from otelmon.runtime.engine import Engine
+from otelmon.runtime.evaluate import RuleRunner
+from otelmon.runtime.journal import Journal
+from otelmon.storage.sqlite import MEMORY, SqliteStorage
+from otelmon.storage.store import Storage
+from otelmon.testing.clock import FakeClock
+from otelmon.testing.pages import CapturedPages
+from otelmon.window.window import Window
+
+
+class Simulation:
+    """One process of a watched app. ``second`` is called for each second of traffic and counts what it will."""
+
+    def __init__(
+        self,
+        config: Path,
+        *,
+        clock: FakeClock | None = None,
+        disk: Storage | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        environ = {"OTEL_SERVICE_NAME": "shop", "OTELMON_STATE_DIR": str(config.parent), **(environ or {})}
+        self.settings: Settings = load_settings(config, environ=environ, directory=config.parent)
+        self.clock = clock or FakeClock()
+        self.faults = Faults()
+        self.recorder = RequestRecorder(start_at=self.clock.now())
+        self.pages = CapturedPages("discord")
+        self.disk = disk or SqliteStorage(MEMORY)
+        self.memory = SqliteStorage(MEMORY)
+        self.window = Window(retention_seconds=retention_seconds(self.settings))
+        self.engine = Engine(
+            collector=Collector(None, recorder=self.recorder, job="shop", instance="host", faults=self.faults),
+            window=self.window,
+            rules=RuleRunner(
+                self.settings.groups, interval_seconds=self.settings.interval_seconds, faults=self.faults
+            ),
+            disk=self.disk,
+            journal=Journal(self.disk, self.memory, self.faults),
+            on_call=FixedOnCall(mentions=self.settings.discord.mention),
+            targets=["discord"],
+            about=about(self.settings),
+            faults=self.faults,
+            sample_host=lambda: None,
+        )
+        self._workers = [Worker(each, {"discord": self.pages}, self.clock) for each in (self.disk, self.memory)]
+        self.paged_at: list[tuple[float, Page]] = []
+        self.engine.restore(self.clock.now())
+
+    def request(self, route: str = "/items", status: int = 200, *, seconds: float = 0.02, times: int = 1) -> None:
+        """Count requests that just ended."""
+        lane = self.recorder.lane(Traffic.REQUEST, "GET", "http")
+        for _ in range(times):
+            lane.begin()
+            lane.end(route, status, str(status) if status >= 500 else "", seconds)
+
+    def run(self, seconds: float, second: Callable[[], None] = lambda: None) -> None:
+        """Let time pass: traffic each second, a tick each interval, pages delivered right after."""
+        interval = self.settings.interval_seconds
+        end = self.clock.monotonic() + seconds
+        next_tick = self.clock.monotonic() + interval
+        while self.clock.monotonic() < end:
+            self.clock.advance(1.0)
+            second()
+            if self.clock.monotonic() >= next_tick:
+                next_tick += interval
+                self.tick()
+
+    def tick(self) -> None:
+        """One tick now, and what it owes delivered."""
+        self.engine.tick(self.clock.now())
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Deliver what is due."""
+        before = len(self.pages.pages)
+        for worker in self._workers:
+            worker.deliver_due(datetime.fromtimestamp(self.clock.now(), UTC))
+        self.paged_at += [(self.clock.now(), page) for page in self.pages.pages[before:]]
+
+    @property
+    def triggered(self) -> list[tuple[float, str]]:
+        """When which alert was paged."""
+        return [(at, self._alert(page)) for at, page in self.paged_at if page.reason is PageReason.TRIGGERED]
+
+    @property
+    def resolved(self) -> list[tuple[float, str]]:
+        """When which alert was said to be resolved."""
+        return [
+            (at, self._alert(page))
+            for at, page in self.paged_at
+            if page.reason is PageReason.RESOLVED and page.action is PageAction.POST
+        ]
+
+    def _alert(self, page: Page) -> str:
+        incident = self.disk.incident(page.incident_id) or self.memory.incident(page.incident_id)
+        return incident.alerts[0].name if incident is not None else page.incident_id
