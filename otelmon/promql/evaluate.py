@@ -65,6 +65,14 @@ class Part:
     shared: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Result:
+    """A value, and what it holds for: instants, and versions of the families it was worked out from."""
+
+    state: tuple[object, ...]
+    value: Value
+
+
 class Evaluator:
     """One evaluation of one expression over a window (a Context)."""
 
@@ -110,17 +118,19 @@ class Evaluator:
             return self._evaluate(node, at)
         # What several rules of a tick share is worked out once: the same expression over unchanged series.
         versions = tuple(self.selection(selector).version for selector in part.selectors)
-        key = (part.key, at, self.start, self.end, self.step, versions)
+        key = (part.key, self.start == self.end, self.step)
+        state = (at, self.start, self.end, versions)
         results = self._window.results
         found = results.get(key)
-        if isinstance(found, Vector):
-            return found
+        if isinstance(found, _Result) and found.state == state:
+            return found.value
         noted = len(self.notes)
         value = self._evaluate(node, at)
         if len(self.notes) == noted:
             if len(results) >= _MOST_RESULTS:
                 results.clear()
-            results[key] = value
+            # One result an expression: that of an earlier tick goes when this one's is kept.
+            results[key] = _Result(state=state, value=value)
         return value
 
     def _evaluate(self, node: Expr, at: float) -> Value:

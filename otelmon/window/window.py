@@ -70,7 +70,7 @@ class Window:
         self.overflowed = 0
         self.out_of_order = 0
         self.newest = -math.inf
-        # Kept for whoever evaluates: results by (expression, instant, version), see promql.
+        # Kept for whoever evaluates: what an expression gave last, and for which versions, see promql.
         self.results: dict[object, object] = {}
         self._families: list[Family] = []
         self._by_name: dict[str, Family] = {}

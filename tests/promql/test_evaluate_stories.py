@@ -16,6 +16,7 @@ from otelmon.promql.signatures import FUNCTIONS
 from otelmon.promql.supported import NOT_EVALUATED, check_supported
 from otelmon.sample import STALE, Sample
 from otelmon.window.window import Window
+from tests.promql.generated import Expressions
 
 START = 1_700_000_000.0
 
@@ -198,3 +199,27 @@ def test_dates_and_nan() -> None:
     value = evaluated("hour(vector(NaN))", window, 0).vector[0].value
     assert isinstance(value, float)
     assert math.isnan(value)
+
+
+def test_any_expression_gives_a_value_or_a_reason() -> None:
+    window = Window(retention_seconds=600)
+    for tick in range(20):
+        window.append(
+            [
+                *(sample("http_requests_total", tick * 15, tick * n, code=f"50{n}", job="api") for n in range(3)),
+                *(sample("a", tick * 15, tick - n, instance=str(n), le=str(n)) for n in range(3)),
+                sample("up", tick * 15, math.nan if tick % 3 else 1.0, job="x"),
+            ]
+        )
+    expressions = Expressions(11)
+    values = 0
+    for _ in range(400):
+        text = expressions.any()
+        try:
+            query = Query(text)
+        except PromQLError:
+            continue
+        result = query.evaluate(window, START + 290)
+        assert isinstance(result, Evaluation | Failed), text
+        values += isinstance(result, Evaluation)
+    assert values > 200
