@@ -64,7 +64,8 @@ class BoundedClient:
         clock: Clock | None = None,
     ) -> None:
         self.total_seconds = total_seconds
-        self._timeout = httpx.Timeout(total_seconds, connect=min(connect_seconds, total_seconds))
+        # Longer than the whole, so that the whole is what ends an exchange; a net under a socket that cannot be shut.
+        self._timeout = httpx.Timeout(2 * total_seconds, connect=min(connect_seconds, total_seconds))
         self._clock = clock or SystemClock()
         self._client: httpx.Client | None = None
         _silence()
