@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from otelmon.collect.collector import Collector
+from otelmon.collect.reader import Reader
 from otelmon.config import Settings, load_settings
 from otelmon.faults import Faults
 from otelmon.instrument.model import Traffic
@@ -18,6 +19,7 @@ from otelmon.runtime.assemble import about, retention_seconds
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.timekeeper import Timekeeper
 from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.testing.clock import FakeClock
@@ -34,19 +36,21 @@ class Simulation:
         *,
         clock: FakeClock | None = None,
         disk: Storage | None = None,
+        reader: Reader | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         environ = {"OTEL_SERVICE_NAME": "shop", "OTELMON_STATE_DIR": str(config.parent), **(environ or {})}
         self.settings: Settings = load_settings(config, environ=environ, directory=config.parent)
         self.clock = clock or FakeClock()
         self.faults = Faults()
+        self._time = Timekeeper(self.clock, tolerance_seconds=30.0)
         self.recorder = RequestRecorder(start_at=self.clock.now())
         self.pages = CapturedPages("discord")
         self.disk = disk or SqliteStorage(MEMORY)
         self.memory = SqliteStorage(MEMORY)
         self.window = Window(retention_seconds=retention_seconds(self.settings))
         self.engine = Engine(
-            collector=Collector(None, recorder=self.recorder, job="shop", instance="host", faults=self.faults),
+            collector=Collector(reader, recorder=self.recorder, job="shop", instance="host", faults=self.faults),
             window=self.window,
             rules=RuleRunner(
                 self.settings.groups, interval_seconds=self.settings.interval_seconds, faults=self.faults
@@ -84,7 +88,10 @@ class Simulation:
 
     def tick(self) -> None:
         """One tick now, and what it owes delivered."""
-        self.engine.tick(self.clock.now())
+        reading = self._time.read()
+        if reading.jumped_seconds:
+            self.engine.shift(reading.jumped_seconds)
+        self.engine.tick(reading.at)
         self.deliver()
 
     def deliver(self) -> None:
