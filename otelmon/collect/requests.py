@@ -212,6 +212,10 @@ _CellKey = tuple[Traffic, str, str, int, str, str, bool]
 ActiveKey = tuple[Traffic, str, str]
 
 
+# Durations are not negative.
+_NONE = Buckets()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _KnownCell:
     count: int
@@ -236,4 +240,5 @@ def native_histogram(cell: RequestCell) -> Histogram:
         positive=Buckets(
             indices=tuple([index + 1 for index, _ in buckets]), counts=tuple([float(count) for _, count in buckets])
         ),
+        negative=_NONE,
     )
