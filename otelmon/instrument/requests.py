@@ -110,23 +110,18 @@ class RequestMiddleware:
     def _enter(self, scope: Scope) -> Lane | None:
         """The lane of an exchange that is to be counted, begun."""
         kind = scope["type"]
+        if kind not in _EXCHANGES:
+            return None
+        if self.lifecycle.pending:
+            self.lifecycle.first_traffic()
+        counts = self._counts
+        if counts is None or _COUNTED in scope or (self._excludes and self._is_excluded(scope)):
+            return None
         if kind == "http":
-            if self.lifecycle.pending:
-                self.lifecycle.first_traffic()
-            counts = self._counts
-            if counts is None or _COUNTED in scope or (self._excludes and self._is_excluded(scope)):
-                return None
             method, scheme = scope["method"], scope.get("scheme", "http")
             lane = counts.requests.get((method, scheme)) or counts.lane(Traffic.REQUEST, method, scheme)
-        elif kind == "websocket":
-            if self.lifecycle.pending:
-                self.lifecycle.first_traffic()
-            counts = self._counts
-            if counts is None or _COUNTED in scope or (self._excludes and self._is_excluded(scope)):
-                return None
-            lane = counts.lane(Traffic.WEBSOCKET, "GET", scope.get("scheme", "ws"))
         else:
-            return None
+            lane = counts.lane(Traffic.WEBSOCKET, "GET", scope.get("scheme", "ws"))
         scope[_COUNTED] = counts
         lane.begin()
         return lane
@@ -151,7 +146,6 @@ class _Exchange:
     """One request on its way through the app; ``open`` until it is counted."""
 
     __slots__ = (
-        "_counts",
         "_headers",
         "_lane",
         "_left",
@@ -202,10 +196,12 @@ class _Exchange:
                 self._headers = message.get("headers")
                 self._trailers = message.get("trailers", False)
             elif self.open and self._is_last(kind, message):
-                if self._middleware.outermost and self._status >= 500:
+                if self._status < 500:
+                    self._count("", perf_counter())
+                elif self._middleware.outermost:
                     self.ended_at = perf_counter()
                 else:
-                    self._count("" if self._status < 500 else str(int(self._status)), perf_counter())
+                    self._count(str(int(self._status)), perf_counter())
         except Exception as error:  # noqa: BLE001 (never reaches the host application)
             self._middleware.faults.add(_FAULT, _FAULT_TEXT, error)
 
@@ -238,11 +234,11 @@ class _Exchange:
 
     def _is_last(self, kind: str, message: Message) -> bool:
         if kind in {"http.response.body", "http.response.zerocopysend"}:
-            if message.get("more_body", False):
-                if self._headers is not None:
-                    self._look_for_event_stream()
-                return False
-            return not self._trailers
+            if not message.get("more_body", False):
+                return not self._trailers
+            if self._headers is not None:
+                self._look_for_event_stream()
+            return False
         if kind == "http.response.trailers":
             return not message.get("more_trailers", False)
         return kind == "http.response.pathsend"
