@@ -70,6 +70,23 @@ def test_an_observable_counter_is_told_from_one_that_the_application_adds_to() -
         counter.add(1, {"round": round_number})
 
 
+def test_a_counter_that_begins_amid_a_collection_is_mistaken_until_it_counts_between_two() -> None:
+    reader = Reader()
+    meter = provider_with(reader).get_meter("app")
+    counter = meter.create_counter("added")
+
+    def adding(_options: CallbackOptions) -> Iterable[Observation]:
+        counter.add(1)
+        return []
+
+    meter.create_observable_gauge("depth", [adding])
+    assert isinstance(metrics_of(reader.pull())["added"], ObservedSum)
+    assert isinstance(metrics_of(reader.pull())["added"], ObservedSum)
+    counter.add(1, {"k": "v"})
+    for _ in range(2):
+        assert not isinstance(metrics_of(reader.pull())["added"], ObservedSum)
+
+
 def test_a_callback_that_raises_costs_its_own_points_only_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     reader = Reader()
     meter = provider_with(reader).get_meter("app")
