@@ -339,7 +339,7 @@ class _Reader:
             hint = did_you_mean(kind, MentionKind) or "write role: or user:"
             self.faults.add(entry.key, "neither a role nor a user", key=f"{key}.{kind}", hint=hint)
             return None
-        if isinstance(entry.value, Scalar) and is_empty(entry.value) and entry.value.written:
+        if isinstance(entry.value, Scalar) and entry.value.written and is_empty(entry.value):
             return None  # ${NAME:-} with nothing set: nobody
         text = entry.value.text.strip() if isinstance(entry.value, Scalar) else ""
         if not _SNOWFLAKE.fullmatch(text):

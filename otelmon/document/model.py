@@ -143,5 +143,7 @@ def describe(value: Value) -> str:
 
 
 def is_empty(value: Value) -> bool:
-    """Whether a key was written with nothing after it."""
-    return isinstance(value, Scalar) and value.value is None
+    """Whether a key was written with nothing after it, or with a variable that is set to nothing."""
+    if not isinstance(value, Scalar):
+        return False
+    return value.value is None or (value.text == "" and value.written != "")

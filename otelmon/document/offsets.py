@@ -57,6 +57,8 @@ def _pass_over(source: str, position: int, end: int, style: Style, character: st
         here = source[position]
         if style is Style.DOUBLE_QUOTED and source.startswith("\\\n", position):
             position += 2
+            while position < end and source[position] in " \t":
+                position += 1
             continue
         folded = here == "\n" and character in " \n"
         if here == character or folded or not here.isspace():

@@ -21,6 +21,8 @@ _BINARY = ("ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERB = re.compile(r"%([-+# 0]*)([0-9]*)(?:\.([0-9]*))?(.?)", re.DOTALL)
 _WIDEST = 1000
+# Go, strconv.FormatFloat: the precision that %g takes for this decision when it prints the fewest digits.
+_SHORTEST_EXPONENT = 6
 
 
 def go_text(value: TemplateValue) -> str:
@@ -39,13 +41,15 @@ def _not_finite(value: float) -> str:
 
 
 def _shortest(value: float) -> str:
-    """Go's ``%v`` of a float64: shortest digits that read back, exponent below 1e-4 and from 1e21."""
+    """Go's ``%v`` of a float64: the fewest digits that read back, with an exponent below 1e-4 and from 1e6 on."""
     if not math.isfinite(value):
         return _not_finite(value)
-    if value != 0 and not 1e-4 <= abs(value) < 1e21:
-        return repr(value)
-    text = format(Decimal(repr(value)), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    exact = Decimal(repr(value)).normalize()
+    if value != 0 and not -4 <= exact.adjusted() < _SHORTEST_EXPONENT:
+        sign, digits, _ = exact.as_tuple()
+        head, tail = digits[0], "".join(map(str, digits[1:]))
+        return f"{'-' * sign}{head}{'.' + tail if tail else ''}e{exact.adjusted():+03d}"
+    return format(exact, "f")
 
 
 def _four(value: float) -> str:

@@ -6,6 +6,7 @@ All have the same headings, in the same order; the page quotes the first steps, 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +19,7 @@ HEADINGS = (
 _NAME = re.compile(r"[a-z0-9_]+")
 _STEP = re.compile(r"^[0-9]+\. (.+(?:\n(?: {2,}\S.*))*)", re.MULTILINE)
 _STEPS_IN_A_PAGE = 3
+_ADDRESS = re.compile(r"https?://\S+")
 
 
 @cache
@@ -44,14 +46,17 @@ def first_steps(name: str) -> tuple[str, ...]:
     return tuple(steps[:_STEPS_IN_A_PAGE])
 
 
-def runbook_link(base_url: str | None, runbook: str) -> str | None:
-    """The address of a runbook: what an alert's ``runbook`` says if that is one, else the name below ``base_url``.
+def runbook_link(name: str, annotations: Mapping[str, str], base_url: str | None) -> str | None:
+    """The address of the runbook of an alert with this name and these annotations.
 
-    None where there is no address: the runbook is a text, or no base is configured.
+    That is what ``runbook_url`` says (Prometheus's convention), or ``runbook`` where it is an address; else the
+    runbook's name, by default the alert's, below ``base_url``. None where there is no address: the runbook is a text,
+    or no base is configured.
     """
-    text = runbook.strip()
-    if re.match(r"https?://\S+$", text):
-        return text
-    if not base_url or not text or any(character.isspace() for character in text):
+    for said in (annotations.get("runbook_url", ""), annotations.get("runbook", "")):
+        if _ADDRESS.fullmatch(said.strip()):
+            return said.strip()
+    named = annotations.get("runbook", "").strip() or name
+    if not base_url or any(character.isspace() for character in named):
         return None
-    return f"{base_url.rstrip('/')}/{quote(text)}"
+    return f"{base_url.rstrip('/')}/{quote(named)}"

@@ -78,6 +78,9 @@ def _builtin(builtin: Builtin, entry: Entry | None, faults: Faults, interval: fl
         return _widened(builtin, least_window) if builtin.enabled else None
     key = f"alerts.{entry.key.text}"
     value = entry.value
+    if is_empty(value):
+        faults.add(entry.key, "nothing is written here", key=key, hint="write on, off, a threshold or {threshold: ...}")
+        return None
     if isinstance(value, Scalar):
         switched = as_boolean(value)
         if switched is not None:
@@ -105,8 +108,8 @@ def _tuned_by_section(
     known += ["at_least"] if builtin.has_at_least else []
     fields = Fields(section, faults, known=known, path=f"alerts.{entry.key.text}")
     threshold = _scalar(fields, "threshold")
-    percentile = _scalar(fields, "percentile")
-    at_least = _scalar(fields, "at_least")
+    percentile = _scalar(fields, "percentile") if builtin.has_percentile else None
+    at_least = _scalar(fields, "at_least") if builtin.has_at_least else None
     window = fields.duration("window", low=least_window if builtin.has_window else 0.0, high=_LONGEST_WINDOW)
     if window is not None and not builtin.has_window and fields.entry("for") is not None:
         fields.fault("window", "window and for are the same here", "this alert looks at a gauge: write one of them")
