@@ -165,7 +165,7 @@ def test_a_snapshot_from_another_thread_agrees_with_itself_while_requests_run():
 
 
 def test_what_is_forgotten_does_not_come_back_with_the_requests_that_were_in_flight():
-    recorder = RequestRecorder(start_at=0.0)
+    recorder = RequestRecorder(start_at=0.0, max_cells=1)
     lane = recorder.lane(Traffic.REQUEST, "GET", "http")
     lane.begin()
     recorder.forget()
@@ -173,3 +173,4 @@ def test_what_is_forgotten_does_not_come_back_with_the_requests_that_were_in_fli
     assert recorder.snapshot().cells == ()
     record(recorder, 0.1)
     assert only_cell(recorder).count == 1
+    assert recorder.overflowed == 0
