@@ -24,7 +24,7 @@ class Labels(Mapping[str, str]):
     _values: dict[str, str]
     _hash: int
 
-    def __new__(cls, labels: Mapping[str, str] | Iterable[tuple[str, str]] = (), /) -> Labels:
+    def __new__(cls, labels: Mapping[str, str] | Iterable[tuple[str, str]] = (), /) -> Labels:  # noqa: PYI034 (an equal set is returned as it is)
         """The label set of these names and values; an existing equal set is returned as it is."""
         if isinstance(labels, Labels):
             return labels

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
+from typing import Self
 
 import httpx
 
@@ -23,7 +24,7 @@ class Load:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

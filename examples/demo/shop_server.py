@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -38,7 +39,7 @@ class ShopServer:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> ShopServer:
+    def __enter__(self) -> Self:
         command = [sys.executable, "-m", "uvicorn", "examples.shop.app:app", "--port", str(self.port)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(

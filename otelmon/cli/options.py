@@ -11,9 +11,8 @@ from typing import Annotated
 import typer
 
 from otelmon.config import Settings, load_settings
-from otelmon.errors import OtelmonError, StateError
-from otelmon.runtime.state import state_file
-from otelmon.storage.sqlite import SqliteStorage
+from otelmon.errors import OtelmonError
+from otelmon.storage.sqlite import STATE_FILE, SqliteStorage, open_existing
 
 ConfigOption = Annotated[
     Path | None,
@@ -29,17 +28,8 @@ def settings_for(config: Path | None) -> Settings:
 @contextmanager
 def opened_state(settings: Settings) -> Iterator[SqliteStorage]:
     """The state of the service, as its running monitor keeps it; StateError where nothing was kept yet."""
-    path = state_file(settings)
-    if not path.exists():
-        raise StateError(
-            f"there is no state of {settings.service} at {path}; start the app first, or name its configuration with "
-            "--config (the service's name and OTELMON_STATE_DIR must be the app's)"
-        )
-    storage = SqliteStorage(path)
-    try:
+    with open_existing(settings.state_dir / STATE_FILE) as storage:
         yield storage
-    finally:
-        storage.close()
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def _pages() -> None:
 
 
 @page.command("test")
-def test_page(
+def send_test(
     severity: Annotated[Severity, typer.Option(help="The severity to page with.")] = Severity.CRITICAL,
     config: ConfigOption = None,
 ) -> None:

@@ -13,8 +13,10 @@ from otelmon.oncall.model import Mention
 from otelmon.paging.model import Field, Message
 from otelmon.paging.values import format_span, format_value, format_value_and_bound
 from otelmon.rules.model import Unit
+from otelmon.rules.runbooks import runbook_link
 
-RUNBOOK_ANNOTATION = "runbook_url"
+# How a rule calls its measure in a title: "Response time p95".
+TITLE_ANNOTATION = "title"
 FIRST_STEPS = 3
 # Said elsewhere in the page.
 _SAID_ELSEWHERE = frozenset({METRIC_NAME, "alertname", "severity", "job", "instance"})
@@ -50,7 +52,7 @@ def triggered_message(incident: Incident, *, about: Context, mentions: tuple[Men
     """The page that an incident opens with; the same once it is acknowledged or resolved, as its edit shows it."""
     alert = incident.alerts[0]
     is_open = incident.resolved_at is None
-    link = _runbook_link(alert, about)
+    link = runbook_link(alert.name, alert.annotations, about.runbooks) or ""
     return Message(
         severity=incident.severity,
         resolved=not is_open,
@@ -68,7 +70,7 @@ def triggered_message(incident: Incident, *, about: Context, mentions: tuple[Men
 def resolved_message(incident: Incident, *, about: Context) -> Message:
     """The one line that says an incident is over: how long it lasted and who acknowledged."""
     alert = incident.alerts[0]
-    title = f"{_spoken(alert.name)} {_place(alert, about)} after {format_span(incident.lasted_seconds or 0.0)}"
+    title = f"{_name(alert)} {_place(alert, about)} after {format_span(incident.lasted_seconds or 0.0)}"
     if incident.acknowledged_by:
         title += f", acknowledged by {incident.acknowledged_by}"
     return Message(
@@ -80,6 +82,10 @@ def resolved_message(incident: Incident, *, about: Context) -> Message:
         footer=f"otelmon, incident {incident.id}",
         short=True,
     )
+
+
+def _name(alert: Alert) -> str:
+    return alert.annotations.get(TITLE_ANNOTATION, "").strip() or _spoken(alert.name)
 
 
 def _spoken(name: str) -> str:
@@ -94,7 +100,7 @@ def _spoken(name: str) -> str:
 
 def _headline(alert: Alert) -> str:
     """Such as "Error rate 12.4 % (limit 5 %)"; only the name where nothing says what the value is compared with."""
-    name = _spoken(alert.name)
+    name = _name(alert)
     if alert.bound is None:
         return name if alert.unit is Unit.NONE else f"{name} {format_value(alert.value, alert.unit)}"
     value, bound = format_value_and_bound(alert.value, alert.bound, alert.unit)
@@ -115,12 +121,6 @@ def _place(alert: Alert, about: Context) -> str:
 
 def _service(labels: Labels, about: Context) -> str:
     return labels.get("job") or about.service
-
-
-def _runbook_link(alert: Alert, about: Context) -> str:
-    if link := alert.annotations.get(RUNBOOK_ANNOTATION, ""):
-        return link
-    return f"{about.runbooks.rstrip('/')}/{alert.name}" if about.runbooks else ""
 
 
 def _description(alert: Alert, steps: tuple[str, ...]) -> str:

@@ -25,8 +25,7 @@ from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.snapshot import VIEWS
-from otelmon.runtime.state import state_file
-from otelmon.storage.sqlite import MEMORY, SqliteStorage
+from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.window.window import Window
 
@@ -139,7 +138,7 @@ def retention_seconds(settings: Settings) -> float:
 
 def _open_state(settings: Settings, faults: Faults) -> Storage | None:
     try:
-        return SqliteStorage(state_file(settings))
+        return SqliteStorage(settings.state_dir / STATE_FILE)
     except StateError as error:
         faults.add("state", f"state cannot be kept, paging goes on from memory and a restart forgets it: {error}")
         return None

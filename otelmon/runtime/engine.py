@@ -13,6 +13,7 @@ from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
 from otelmon.incidents.model import Change, Incident
+from otelmon.incidents.step import shift as shift_incidents
 from otelmon.incidents.step import step as step_incidents
 from otelmon.oncall.model import OnCall
 from otelmon.paging.decide import decide
@@ -108,6 +109,7 @@ class Engine:
             self.faults.add("clock", f"the clock jumped by {seconds:.0f} s; windows and alerts were moved along")
             self.window.shift(seconds)
             self.rules.shift(seconds)
+            self._incidents = shift_incidents(self._incidents, seconds)
             self.journal.shift(seconds)
             self._collected_at += seconds
             self._prune_at += seconds

@@ -22,6 +22,10 @@ from otelmon.window.window import Window
 
 Alerts = Mapping[Labels, Alert]
 
+# Prometheus lets a restored pending alert wait 10 more minutes, for its scrapes to come in. Our window is restored too,
+# and an app restarts with each deploy: waiting each time would put off a long `for` for ever.
+_GRACE_SECONDS = 0.0
+
 
 @dataclass(slots=True, kw_only=True)
 class WatchedRule:
@@ -75,7 +79,7 @@ class RuleRunner:
                 removed[name] = {}
                 transitions += remove(saved, at=now).transitions
                 continue
-            watched.alerts = restore(watched.rule, saved, saved_at=saved_at, at=now)
+            watched.alerts = restore(watched.rule, saved, saved_at=saved_at, at=now, grace_seconds=_GRACE_SECONDS)
             watched.hold_restored_until = now + timedelta(seconds=lookback_seconds(watched.rule.expr))
         return RuleResults(transitions=tuple(transitions), alerts=removed)
 
@@ -185,7 +189,7 @@ class RuleRunner:
 
 
 def _watch(rule: Rule, group: Group) -> WatchedRule:
-    return WatchedRule(rule=rule, group=group, query=Query(rule.expr), condition=condition(rule.expr))
+    return WatchedRule(rule=rule, group=group, query=Query(rule.text), condition=condition(rule.expr))
 
 
 def _expand(text: str, labels: Labels, value: float) -> str:

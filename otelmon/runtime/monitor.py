@@ -135,12 +135,12 @@ class Monitor:
         if found is None:
             message = f"the rule {name} has no limit that a value could be compared with"
             raise ConfigError([Problem(message=message, hint="end its expression with a comparison, such as > 0.05")])
-        runbook = rule.annotations.get("runbook", "")
         info = AlertInfo(
             name=name,
             threshold=found.bound,
             severity=rule.severity,
-            runbook=runbook_link(self.settings.runbook_base_url, runbook) or runbook,
+            runbook=runbook_link(name, rule.annotations, self.settings.runbook_base_url)
+            or rule.annotations.get("runbook", ""),
         )
         return AlertCheck(triggered=found.holds(value), alert=info)
 

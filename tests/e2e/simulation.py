@@ -52,9 +52,7 @@ class Simulation:
         self.engine = Engine(
             collector=Collector(reader, recorder=self.recorder, job="shop", instance="host", faults=self.faults),
             window=self.window,
-            rules=RuleRunner(
-                self.settings.groups, interval_seconds=self.settings.interval_seconds, faults=self.faults
-            ),
+            rules=RuleRunner(self.settings.groups, interval_seconds=self.settings.interval_seconds, faults=self.faults),
             disk=self.disk,
             journal=Journal(self.disk, self.memory, self.faults),
             on_call=FixedOnCall(mentions=self.settings.discord.mention),
@@ -74,8 +72,8 @@ class Simulation:
             lane.begin()
             lane.end(route, status, str(status) if status >= 500 else "", seconds)
 
-    def run(self, seconds: float, second: Callable[[], None] = lambda: None) -> None:
-        """Let time pass: traffic each second, a tick each interval, pages delivered right after."""
+    def run(self, seconds: float, second: Callable[[], None] = lambda: None, *, deliver: bool = True) -> None:
+        """Let time pass: traffic each second, a tick each interval, pages delivered right after (or left owed)."""
         interval = self.settings.interval_seconds
         end = self.clock.monotonic() + seconds
         next_tick = self.clock.monotonic() + interval
@@ -84,15 +82,16 @@ class Simulation:
             second()
             if self.clock.monotonic() >= next_tick:
                 next_tick += interval
-                self.tick()
+                self.tick(deliver=deliver)
 
-    def tick(self) -> None:
+    def tick(self, *, deliver: bool = True) -> None:
         """One tick now, and what it owes delivered."""
         reading = self._time.read()
         if reading.jumped_seconds:
             self.engine.shift(reading.jumped_seconds)
         self.engine.tick(reading.at)
-        self.deliver()
+        if deliver:
+            self.deliver()
 
     def deliver(self) -> None:
         """Deliver what is due."""

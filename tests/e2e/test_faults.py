@@ -39,7 +39,9 @@ def test_a_rule_that_fails_at_evaluation_stops_no_other_and_is_logged_once(
         tmp_path / "otelmon.yaml",
         "alerts:\n"
         "  broken:\n"
-        "    expr: http_server_request_duration_seconds_count + on (job) http_server_request_duration_seconds_count > 0\n",
+        "    expr: >-\n"
+        "      http_server_request_duration_seconds_count\n"
+        "      + on (job) http_server_request_duration_seconds_count > 0\n",
     )
     simulation = Simulation(config)
     with caplog.at_level(logging.ERROR, "otelmon"):

@@ -122,5 +122,8 @@ def test_a_runbook_is_linked_where_there_is_an_address():
     assert runbook_link("error_rate", {"runbook": "errors"}, wiki) == "https://wiki.example.com/r/errors"
     assert runbook_link("error_rate", {"runbook": "errors"}, None) is None
     assert runbook_link("error_rate", {"runbook": "https://other.example.com/x"}, wiki) == "https://other.example.com/x"
-    assert runbook_link("error_rate", {"runbook_url": "https://a.example/x", "runbook": "b"}, None) == "https://a.example/x"
+    assert (
+        runbook_link("error_rate", {"runbook_url": "https://a.example/x", "runbook": "b"}, None)
+        == "https://a.example/x"
+    )
     assert runbook_link("error_rate", {"runbook": "call somebody"}, wiki) is None

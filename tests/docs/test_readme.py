@@ -1,0 +1,126 @@
+"""Every command and snippet of the README is run, and what it says of the code is so."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from otelmon.alerts.model import Alert, AlertState
+from otelmon.cli.main import app as command
+from otelmon.config import load_settings
+from otelmon.incidents.model import Change, Event, EventKind, Incident, IncidentState
+from otelmon.labels import Labels
+from otelmon.rules.load import load_rule_file
+from otelmon.rules.model import Severity
+from otelmon.storage.sqlite import SqliteStorage
+from otelmon.testing.discord import DiscordStandIn
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+YAML = [text for language, text in BLOCKS if language == "yaml"]
+LINES = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of a user's own, with no configuration and a clean environment."""
+    for name in list(os.environ):
+        if name.startswith(("OTEL", "DISCORD", "SENTRY")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("OTELMON_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def keep_an_incident(path: Path, incident_id: str) -> None:
+    """State as a running app would have left it, with one open incident of this id."""
+    at = datetime.now(UTC)
+    alert = Alert(
+        labels=Labels({"alertname": "error_rate", "job": "shop", "severity": "critical"}),
+        severity=Severity.CRITICAL,
+        state=AlertState.FIRING,
+        active_at=at,
+        fired_at=at,
+        value=0.3,
+    )
+    event = Event(at=at, kind=EventKind.TRIGGERED)
+    incident = Incident(
+        id=incident_id, state=IncidentState.TRIGGERED, alerts=(alert,), triggered_at=at, timeline=(event,)
+    )
+    storage = SqliteStorage(path)
+    storage.save(at, alerts={}, changes=[Change(incident=incident, event=event)])
+    storage.close()
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON)))
+def test_each_python_snippet_runs(number: int, here: Path) -> None:
+    before = "import otelmon\nasync def app(scope, receive, send): ...\n" if "wrap(app)" in PYTHON[number] else ""
+    (here / "app.py").write_text(before + PYTHON[number], encoding="utf-8")
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "app.py"],
+        cwd=here,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_whole_configuration_is_the_one_that_init_writes(here: Path) -> None:
+    assert CliRunner().invoke(command, ["init"]).exit_code == 0
+    assert (here / "otelmon.yaml").read_text(encoding="utf-8") == YAML[0]
+    assert load_settings(None, environ=os.environ, directory=here).alerting_rule("cart_failures") is not None
+
+
+def test_the_rule_file_loads(here: Path) -> None:
+    (here / "rules.yml").write_text(YAML[1], encoding="utf-8")
+    (group,) = load_rule_file(here / "rules.yml")
+    assert [rule.name for rule in group.rules] == ["cart_slow"]
+
+
+def test_each_otelmon_command_does_what_it_is_shown_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_an_incident(here / "state" / "state.db", "7KQ2")
+    lines = [shlex.split(line) for line in LINES if line.startswith("otelmon ")]
+    assert len(lines) >= 5
+    with DiscordStandIn() as discord:
+        monkeypatch.setenv("DISCORD_WEBHOOK_URL", discord.webhook_url)
+        monkeypatch.setenv("DISCORD_ROLE_ID", "123456789012345678")
+        for _, *arguments in lines:
+            result = CliRunner().invoke(command, arguments)
+            assert result.exit_code == 0, f"{arguments}: {result.output}"
+        assert [ping.id for ping in discord.pings] == ["123456789012345678"]
+
+
+def test_each_make_target_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"\bmake (\w+)", README)
+    assert targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_each_link_leads_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        if not link.startswith("http"):
+            assert (ROOT / link).exists(), link
+
+
+def test_each_built_in_alert_is_listed_with_a_runbook() -> None:
+    groups = load_rule_file(ROOT / "otelmon" / "rules" / "builtin.yml")
+    names = {rule.name for group in groups for rule in group.rules}
+    assert names == set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE))
+    assert names == {path.stem for path in (ROOT / "runbooks").glob("*.md")}
