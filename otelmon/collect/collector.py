@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelmon.collect.reader import Reader
 from otelmon.collect.requests import RequestTranslation, request_metrics
+from otelmon.collect.samples import Samples
 from otelmon.collect.translate import Point, Translation, target_info
 from otelmon.faults import Faults
 from otelmon.instrument.model import RequestSnapshot
@@ -104,12 +105,12 @@ class Collector:
         first = ResourceMetrics(resource=resource, scope_metrics=scopes, schema_url=resource.schema_url)
         return MetricsData(resource_metrics=[first, *resources[1:]])
 
-    def collect(self, at: float) -> list[Sample]:
+    def collect(self, at: float) -> Sequence[Sample]:
         """Everything measured until now as samples stamped ``at`` (unix seconds). Never raises."""
         snapshot, data = self._snapshot(), self._pull()
         self._last = (data.value, snapshot.value, at)
         taken: set[Labels] = set()
-        samples: list[Sample] = []
+        samples = Samples(at)
         # Requests first: where the application's own instrumentation measures the same, ours is the finer one.
         for source, seen, points in (
             (snapshot, self._request_series, self._request_points(snapshot.value, alone=data.value is None)),
@@ -117,12 +118,12 @@ class Collector:
         ):
             if not source.failed:
                 try:
-                    samples += self._take(points, seen, taken, at)
+                    self._take(points, seen, taken, samples, at)
                 except Exception as error:  # noqa: BLE001 (the other source is collected all the same)
                     self.faults.add("collect", "measurements cannot be translated", error)
         for seen in (self._request_series, self._sdk_series):
             gone = [labels for labels in seen.gone if labels not in taken]
-            samples += [Sample(labels=labels, at=at, value=STALE) for labels in gone]
+            samples.add(gone, [STALE] * len(gone))
             seen.gone = []
         return samples
 
@@ -160,7 +161,7 @@ class Collector:
     def _not_translated(self, name: str, error: Exception) -> None:
         self.faults.add("collect", f"the metric {name} cannot be translated", error)
 
-    def _take(self, points: Iterable[Point], seen: _Seen, taken: set[Labels], at: float) -> Iterator[Sample]:
+    def _take(self, points: Iterable[Point], seen: _Seen, taken: set[Labels], samples: Samples, at: float) -> None:
         current: dict[Labels, tuple[Labels, ...]] = {}
         room = self._max_series
         for point in _paused(points):
@@ -175,9 +176,8 @@ class Collector:
                 continue
             current[identity] = point.series
             start = None if point.start is None or identity in seen.series else seen.start(point.start, at)
-            for labels, value in zip(point.series, point.values, strict=True):
-                taken.add(labels)
-                yield Sample(labels=labels, at=at, value=value, start_at=start)
+            taken.update(point.series)
+            samples.add(point.series, point.values, start_at=start)
         seen.advance(current, at)
 
 

@@ -186,8 +186,9 @@ class RequestTranslation:
             known = self._cells.get(key)
             if known is None or (known.count, known.sum) != (cell.count, cell.sum):
                 series = known.series if known is not None else self._cell_series(cell)
-                known = _KnownCell(count=cell.count, sum=cell.sum, series=series, values=_cell_values(cell))
-            cells[key] = known
+                known = _KnownCell(key=key, count=cell.count, sum=cell.sum, series=series, values=_cell_values(cell))
+            # Under the key that is kept already: fewer new objects, fewer full collections of Python's garbage.
+            cells[known.key] = known
             yield Point(series=known.series, values=known.values, start=snapshot.start_at)
         self._cells = cells
         for active in snapshot.active:
@@ -218,6 +219,7 @@ _NONE = Buckets()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _KnownCell:
+    key: _CellKey
     count: int
     sum: float
     series: tuple[Labels, ...]

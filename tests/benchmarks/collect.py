@@ -3,8 +3,9 @@
     python -m tests.benchmarks.collect
 
 Prints, for 2,000 request cells (the recorder's cap) and for 1,000 explicit and 1,000 exponential histograms of the
-SDK: the first collection, which makes the labels, and the median of the others. Then the same while an asyncio loop in
-the main thread measures how late its callbacks are, with nothing beside it and with the collection in another thread.
+SDK: the first collection, which makes the labels, and the median of the others; the samples are read once. Before and
+after it, how late the callbacks of a busy asyncio loop in the main thread are, with nothing beside it and with such
+work in another thread. "Without end" is no real load: it shows pauses, of the garbage collector above all.
 """
 
 from __future__ import annotations
@@ -63,11 +64,13 @@ def request_cells() -> Collector:
     samples = 0
     for number in range(ROUNDS):
         recorder.now = busy[number % 3]
-        times.append(milliseconds(lambda number=number: collector.collect(START + 15 * number)))
+        times.append(milliseconds(lambda number=number: list(collector.collect(START + 15 * number))))
     say(f"{CELLS} request cells, all busy, to samples", times[0], times[1:])
     recorder.now = busy[0]
     samples = len(collector.collect(START + 1000))
-    idle = [milliseconds(lambda number=number: collector.collect(START + 1015 + 15 * number)) for number in range(6)]
+    idle = [
+        milliseconds(lambda number=number: list(collector.collect(START + 1015 + 15 * number))) for number in range(6)
+    ]
     say(f"{CELLS} request cells, all idle, to {samples} samples", idle[0], idle[1:])
     export = [milliseconds(lambda: collector.latest) for _ in range(5)]
     say(f"{CELLS} request cells to SDK metrics for export", export[0], export[1:])
@@ -132,18 +135,22 @@ def worst_stall(what: str, work: Callable[[], object] | None, seconds: float = 6
 
 
 def main() -> None:
+    print("lateness of a busy event loop in a process with little else:")
+    numbers = iter(range(10**9))
+    few = Collector(None, recorder=Recorder(*cells(200, of=200)), job="shop", instance="h1")
+    worst_stall("nothing beside it", None)
+    worst_stall("200 request cells collected 20 times a second", lambda: list(few.collect(START + 15 * next(numbers))))
     print("collection:")
     collector = request_cells()
     data = sdk_histograms(exponential=False)
     sdk_histograms(exponential=True)
-    print("lateness of a busy event loop in the same process:")
-    numbers = iter(range(10**9))
+    print("lateness of a busy event loop in a process with all that in memory:")
     busy = [snapshot(*cells(200 + number)) for number in range(2)]
 
     def collect() -> None:
         number = next(numbers)
         collector._recorder.now = busy[number % 2]  # type: ignore[union-attr]
-        collector.collect(START + 5000 + 15 * number)
+        list(collector.collect(START + 5000 + 15 * number))
 
     def encode() -> None:
         from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -153,9 +160,7 @@ def main() -> None:
         encode_metrics(latest).SerializeToString()
 
     translation = Translation(job="shop", instance="h1")
-    few = Collector(None, recorder=Recorder(*cells(200, of=200)), job="shop", instance="h1")
     worst_stall("nothing beside it", None)
-    worst_stall("200 request cells collected 20 times a second", lambda: few.collect(START + 15 * next(numbers)))
     worst_stall(f"{CELLS} busy request cells collected without end", collect)
     worst_stall(f"{POINTS} explicit histograms translated without end", lambda: translation.samples(data, START))
     worst_stall(f"{CELLS} request cells built and encoded for OTLP without end", encode)
