@@ -265,9 +265,10 @@ def test_a_server_that_drips_is_given_up_within_the_bound(headers, discord, cloc
     assert notifier.send(owed("next"), AT).kind is OutcomeKind.DELIVERED
 
 
-def test_no_thread_is_left_behind_by_a_server_that_hangs(discord, clock):
+@pytest.mark.parametrize("fault", [Hang(), Drip(seconds=0.02, headers=True), Drip(seconds=0.02)])
+def test_no_thread_is_left_behind_by_a_server_that_hangs_or_drips(fault, discord, clock):
     notifier = DiscordNotifier("discord", discord.webhook_url, BoundedClient(total_seconds=0.2), clock=clock)
-    discord.fail(Hang())
+    discord.fail(fault)
     notifier.send(owed(), AT)
     for thread in threading.enumerate():
         if thread.name == "otelmon-exchange":

@@ -211,3 +211,10 @@ def test_more_mentions_than_fit_still_leave_a_title():
     assert len(pings(body)) == MENTIONS_LIMIT
     assert "t" * 400 in body["content"]
     assert check(body) is None
+
+
+@pytest.mark.parametrize("size", range(60, 75))
+def test_all_together_stay_within_what_one_message_may_hold(size):
+    fields = tuple(Field(name="n" * size, value="v" * size) for _ in range(24))
+    body = payload(replace(PAGE, title="t" * 300, description="d" * 5000, footer="f" * 600, fields=fields))
+    assert check(body) is None
