@@ -114,7 +114,7 @@ class Engine:
             self._collected_at += seconds
             self._prune_at += seconds
 
-    def _collect(self, at: float) -> list[Sample]:
+    def _collect(self, at: float) -> Sequence[Sample]:
         try:
             self.sample_host()
         except Exception as error:  # noqa: BLE001 (the app's metrics are collected all the same)
