@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from glob import has_magic
@@ -262,7 +263,7 @@ class _Reader:
         return mode
 
     def state_dir(self, service: str, base: Path) -> Path:
-        """Where state is kept: OTELMON_STATE_DIR, ``state_dir:``, else below the user's state directory (XDG)."""
+        """Where state is kept: OTELMON_STATE_DIR, ``state_dir:``, else below the user's state directory (XDG), else in /tmp."""
         home = self.variables.text("HOME")
         declared = self.variables.text("OTELMON_STATE_DIR")
         written = self._text("state_dir")
@@ -271,12 +272,10 @@ class _Reader:
             if path.parts[:1] == ("~",) and home:
                 path = Path(home, *path.parts[1:])
             return path if declared else base / path
-        below = self.variables.text("XDG_STATE_HOME") or (f"{home}/.local/state" if home else None)
-        if below is None:
-            hint = "set OTELMON_STATE_DIR, or write state_dir: into otelmon.yaml"
-            self.faults.problems.append(Problem(file="HOME", message="is not set, so state has no place", hint=hint))
+        # A container may have no home; the app must start there all the same.
+        below = self.variables.text("XDG_STATE_HOME") or (f"{home}/.local/state" if home else tempfile.gettempdir())
         folder = re.sub(r"[^A-Za-z0-9._-]+", "_", service).strip(".")[:100] or "_"
-        return Path(below or ".", "otelmon", folder)
+        return Path(below, "otelmon", folder)
 
     def discord(self) -> DiscordSettings:
         """``discord:``, with DISCORD_WEBHOOK_URL and DISCORD_ROLE_ID."""

@@ -107,6 +107,7 @@ class Engine:
         """The wall clock jumped by so many seconds: move the past along, so that nothing fires or resolves for it."""
         with self._lock:
             self.faults.add("clock", f"the clock jumped by {seconds:.0f} s; windows and alerts were moved along")
+            self.collector.shift(seconds)
             self.window.shift(seconds)
             self.rules.shift(seconds)
             self._incidents = shift_incidents(self._incidents, seconds)

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from otelmon.window.window import Window
 
 _REQUESTS = "http_server_request_duration_seconds"
-_ERRORS = f'{_REQUESTS}_count{{http_response_status_code=~"5..|"}}'
+# What the built-in rule error_rate counts as an error.
+_ERRORS = (
+    f'rate({_REQUESTS}_count{{http_response_status_code=~"5..|"}}[5m])'
+    f' or rate({_REQUESTS}_count{{http_response_status_code=~"[1-4]..",'
+    'error_type!~"|[1-5]..|.*Disconnect.*|.*CancelledError"}[5m])'
+)
 _LATENCY = (
     "1000 * (histogram_quantile({quantile}, sum(rate({name}[5m])))"
     " or histogram_quantile({quantile}, sum by (le) (rate({name}_bucket[5m]))))"
@@ -21,7 +26,7 @@ _LATENCY = (
 
 # The view behind each field, in the mission's units.
 VIEWS = {
-    "error_rate": f"(sum(rate({_ERRORS}[5m])) or vector(0)) / sum(rate({_REQUESTS}_count[5m]))",
+    "error_rate": f"(sum({_ERRORS}) or vector(0)) / sum(rate({_REQUESTS}_count[5m]))",
     "request_rate": f"sum(rate({_REQUESTS}_count[5m]))",
     "response_time_p50": _LATENCY.format(quantile="0.5", name=_REQUESTS),
     "response_time_p95": _LATENCY.format(quantile="0.95", name=_REQUESTS),

@@ -1,5 +1,6 @@
 """What otelmon is told, by the file and by the environment."""
 
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 
@@ -166,8 +167,8 @@ def test_state_is_kept_where_it_is_told(tmp_path):
     assert settings(tmp_path, "state_dir: state\n").state_dir == tmp_path / "state"
     assert settings(tmp_path, "state_dir: state\n", OTELMON_STATE_DIR="/y").state_dir == Path("/y")
     (tmp_path / "otelmon.yaml").write_text("")
-    with pytest.raises(ConfigError, match="HOME: is not set, so state has no place; set OTELMON_STATE_DIR"):
-        load_settings(None, environ={}, directory=tmp_path)
+    homeless = load_settings(None, environ={"OTEL_SERVICE_NAME": "s"}, directory=tmp_path)
+    assert homeless.state_dir == Path(tempfile.gettempdir(), "otelmon", "s")
 
 
 @pytest.mark.parametrize(

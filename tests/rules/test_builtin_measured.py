@@ -25,12 +25,13 @@ def series(labels: dict[str, str], a_second: float, seconds: float, form: str) -
     for tick in range(int(END / INTERVAL) + 1):
         at = tick * INTERVAL
         count = a_second * at
+        # An exponential histogram comes with its count, as a scrape that keeps the classic series has it.
+        yield Sample(labels=Labels({"__name__": f"{NAME}_count", **base}), at=at, value=count, start_at=0.0)
         if form == "native":
             buckets = Buckets(indices=(index,), counts=(count,))
             value = Histogram(count=count, sum=count * seconds, scale=5, positive=buckets)
             yield Sample(labels=Labels({"__name__": NAME, **base}), at=at, value=value, start_at=0.0)
             continue
-        yield Sample(labels=Labels({"__name__": f"{NAME}_count", **base}), at=at, value=count, start_at=0.0)
         for bound in ("0.1", "1.0", "2.5", "+Inf"):
             below = count if float(bound) >= seconds else 0.0
             labelled = Labels({"__name__": f"{NAME}_bucket", **base, "le": bound})
