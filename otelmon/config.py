@@ -263,7 +263,7 @@ class _Reader:
         return mode
 
     def state_dir(self, service: str, base: Path) -> Path:
-        """Where state is kept: OTELMON_STATE_DIR, ``state_dir:``, else below the user's state directory (XDG), else in /tmp."""
+        """Where state is kept: OTELMON_STATE_DIR, ``state_dir:``, else the user's state directory, else /tmp."""
         home = self.variables.text("HOME")
         declared = self.variables.text("OTELMON_STATE_DIR")
         written = self._text("state_dir")
