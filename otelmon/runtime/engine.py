@@ -29,6 +29,7 @@ from otelmon.window.window import Window
 
 # Two snapshots within so many seconds share one collection, so that a busy caller does not fill the window.
 _SNAPSHOT_AGE_SECONDS = 1.0
+_LEAST_STEP_SECONDS = 0.001
 _PRUNE_SECONDS = 300.0
 # How long resolved incidents, and what was sent for them, are kept for `otelmon incidents`.
 _KEEP_FINISHED = timedelta(days=30)
@@ -80,6 +81,8 @@ class Engine:
     def tick(self, at: float) -> None:
         """Collect, evaluate the rules, step the alerts and incidents, decide on pages, and write it all."""
         with self._lock:
+            # A snapshot may have collected since the caller read the time.
+            at = max(at, self._collected_at + _LEAST_STEP_SECONDS)
             samples = self._collect(at)
             results = self.rules.run(self.window, at)
             self._conclude(at, results, samples)
