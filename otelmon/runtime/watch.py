@@ -167,6 +167,9 @@ class Watch:
             elif self._clock.wait(self._wake, min(_POLL_SECONDS, remaining)):
                 self._wake.clear()
             self._guard("requests", lambda: self._take_requests(engine))
+        # What was measured since the last tick, and values put in just now, belong to this run.
+        self._guard("requests", lambda: self._take_requests(engine))
+        self._guard("tick", lambda: engine.tick(self._now()))
 
     def _take_requests(self, engine: Engine) -> None:
         if engine.take_requests(self._now()):
