@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from otelmon.alerts.model import AlertState, Transition
 from otelmon.collect.collector import Collector
@@ -30,6 +31,7 @@ from otelmon.window.window import Window
 # Two snapshots within so many seconds share one collection, so that a busy caller does not fill the window.
 _SNAPSHOT_AGE_SECONDS = 1.0
 _LEAST_STEP_SECONDS = 0.001
+_PORTION = 512
 _PRUNE_SECONDS = 300.0
 # How long resolved incidents, and what was sent for them, are kept for `otelmon incidents`.
 _KEEP_FINISHED = timedelta(days=30)
@@ -124,7 +126,10 @@ class Engine:
         except Exception as error:  # noqa: BLE001 (the app's metrics are collected all the same)
             self.faults.add("host", "the host cannot be read", error)
         samples = self.collector.collect(at)
-        self.window.append(samples)
+        # Collected samples pause while they are read; by portions, the window does too while it stores them.
+        reading = iter(samples)
+        for _ in range(0, len(samples), _PORTION):
+            self.window.append(islice(reading, _PORTION))
         self._collected_at = at
         return samples
 
