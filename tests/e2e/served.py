@@ -56,7 +56,7 @@ def vitals() -> dict[str, float | None]:
 """
 # What would decide for the app if it leaked in from the machine or from pytest.
 _FOREIGN = ("OTEL", "DISCORD", "SENTRY", "PYTEST", "UVICORN", "XDG_STATE")
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 
 
@@ -161,7 +161,7 @@ class Served:
         """What ``/vitals`` answers."""
         return self._client.get(f"{self.url}/vitals").raise_for_status().json()
 
-    def until(self, condition: Callable[[], bool], *, timeout: float = 15.0, doing: Callable[[], object]) -> None:
+    def until(self, condition: Callable[[], bool], *, timeout: float = 45.0, doing: Callable[[], object]) -> None:
         """Do something again and again until the condition holds."""
         deadline = time.monotonic() + timeout
         pace = threading.Event()
@@ -184,8 +184,8 @@ class Served:
         self.until(lambda: self.ticks() >= end, doing=doing)
 
     def _ask(self, query: str) -> int:
-        path = self.state_dir / "state.db"
-        if not path.exists():
+        path = next(self.state_dir.rglob("state.db"), None)
+        if path is None:
             return 0
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
             made = connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('ticks', 'pages')").fetchone()
@@ -197,7 +197,7 @@ class Served:
         with self._logged:
             return "".join(self._lines)
 
-    def wait_for_log(self, words: str, timeout: float = 15.0) -> str:
+    def wait_for_log(self, words: str, timeout: float = 45.0) -> str:
         """The first line of the log with these words."""
 
         def found() -> str | None:

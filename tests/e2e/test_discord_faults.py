@@ -47,7 +47,7 @@ def test_while_discord_hangs_requests_are_answered_and_ticks_go_on_and_the_page_
             app.until(lambda: app.ticks() >= ticks + 3, doing=lambda: app.get("/fail"))
             assert app.vitals()["request_rate"] > 0
             assert not discord.messages  # it hangs still
-            discord.wait_for(is_page, 15)
+            discord.wait_for(is_page, 45)
             app.until(lambda: app.open_pages() == 0, doing=lambda: app.get("/fail"))
             assert len([message for message in discord.messages if is_page(message)]) == 1
             app.stop()
@@ -94,5 +94,5 @@ def test_a_discord_that_refuses_connections_gets_the_page_when_it_is_back(tmp_pa
             fail_until(app, lambda: "will be tried again" in app.log)
             assert slowest(app, 5) < PROMPT_SECONDS
             discord.accept()
-            discord.wait_for(is_page, 15)
+            discord.wait_for(is_page, 45)
         assert_no_secret(discord.webhook_url, app.log)

@@ -98,8 +98,8 @@ def test_native_contrib_and_ours_give_the_same_pages(tmp_path: Path) -> None:
         for app, discord in running.values():
             app.get("/items/2")
             assert app.get("/broken/left", times=8) == 503
-            discord.wait_for(lambda message: "Error rate of a route 100 %" in message.content, 15)
-            discord.wait_until(lambda discord: len(discord.messages) >= 4, 10)
+            discord.wait_for(lambda message: "Error rate of a route 100 %" in message.content, 45)
+            discord.wait_until(lambda discord: len(discord.messages) >= 4, 45)
         for name, (app, discord) in running.items():
             app.pass_ticks(2)
             pages[name] = {said(message) for message in discord.messages}
