@@ -9,13 +9,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from otelmon.alerts.model import AlertState, Transition
+from otelmon.alerts.model import Alert, AlertState, Transition
 from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
+from otelmon.incidents.missed import missed
 from otelmon.incidents.model import Change, Incident
 from otelmon.incidents.step import shift as shift_incidents
 from otelmon.incidents.step import step as step_incidents
+from otelmon.labels import Labels
+from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.model import OnCall
 from otelmon.paging.decide import decide
 from otelmon.paging.model import Page
@@ -33,6 +36,8 @@ _SNAPSHOT_AGE_SECONDS = 1.0
 _LEAST_STEP_SECONDS = 0.001
 _PORTION = 512
 _PRUNE_SECONDS = 300.0
+# Values that only moved are written this often.
+_SAVE_ALL_SECONDS = 60.0
 # How long resolved incidents, and what was sent for them, are kept for `otelmon incidents`.
 _KEEP_FINISHED = timedelta(days=30)
 
@@ -59,8 +64,13 @@ class Engine:
     by_hand: deque[ByHand] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
     _known_ids: frozenset[str] = frozenset()
+    _saved: dict[str, dict[Labels, tuple[object, ...]]] = field(default_factory=dict)
+    _save_all_at: float = 0.0
     _prune_at: float = 0.0
+    # Held while the window and the rules are touched; never while something is written to disk.
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    # Held through a whole tick, and taken before the other.
+    _turn: threading.RLock = field(default_factory=threading.RLock)
     _views: SnapshotViews = field(default_factory=SnapshotViews)
     _collected_at: float = 0.0
     _unsaved: list[Sample] = field(default_factory=list)
@@ -83,14 +93,15 @@ class Engine:
 
     def tick(self, at: float) -> None:
         """Collect, evaluate the rules, step the alerts and incidents, decide on pages, and write it all."""
-        with self._lock:
-            # A snapshot may have collected since the caller read the time.
-            at = max(at, self._collected_at + _LEAST_STEP_SECONDS)
-            samples = self._collect(at)
-            if self._unsaved:
-                samples = [*self._unsaved, *samples]
-                self._unsaved = []
-            results = self.rules.run(self.window, at)
+        with self._turn:
+            with self._lock:
+                # A snapshot may have collected since the caller read the time.
+                at = max(at, self._collected_at + _LEAST_STEP_SECONDS)
+                samples = self._collect(at)
+                if self._unsaved:
+                    samples = [*self._unsaved, *samples]
+                    self._unsaved = []
+                results = self.rules.run(self.window, at)
             self._conclude(at, results, samples)
             if at >= self._prune_at:
                 self._prune_at = at + _PRUNE_SECONDS
@@ -99,14 +110,14 @@ class Engine:
 
     def take_requests(self, at: float) -> bool:
         """Handle what was asked meanwhile (values by hand, acknowledgements); true when there was anything."""
-        with self._lock:
+        with self._turn:
             if not self.by_hand and not self._requests():
                 return False
             self._conclude(at, RuleResults(), ())
             return True
 
     def snapshot(self, at: float) -> Snapshot:
-        """The vital signs now."""
+        """The vital signs now, from any thread; a tick that writes to a slow disk does not hold it up."""
         with self._lock:
             if at - self._collected_at >= _SNAPSHOT_AGE_SECONDS:
                 # A tick saves what it collects. Of what a snapshot collected a restart needs the starts and ends of
@@ -117,7 +128,7 @@ class Engine:
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped by so many seconds: move the past along, so that nothing fires or resolves for it."""
-        with self._lock:
+        with self._turn, self._lock:
             self.faults.add("clock", f"the clock jumped by {seconds:.0f} s; windows and alerts were moved along")
             self.collector.shift(seconds)
             self.window.shift(seconds)
@@ -127,6 +138,7 @@ class Engine:
             self._collected_at += seconds
             self._unsaved = [_moved(sample, seconds) for sample in self._unsaved]
             self._prune_at += seconds
+            self._save_all_at = 0.0
 
     def _collect(self, at: float) -> Sequence[Sample]:
         try:
@@ -146,17 +158,20 @@ class Engine:
             return ()
         try:
             return self.disk.requests()
-        except StateError as error:
-            self.faults.add("state", f"requests cannot be read from the state: {error}")
+        except Exception as error:  # noqa: BLE001 (a request that cannot be read must not stop the tick)
+            self.faults.add("state", "requests cannot be read from the state", error)
             return ()
 
     def _conclude(self, at: float, results: RuleResults, samples: Sequence[Sample]) -> None:
         now = datetime.fromtimestamp(at, UTC)
         alerts: dict[str, Alerts] = dict(results.alerts)
         transitions = list(results.transitions)
-        for extra in (*self._process_by_hand(at), self.rules.expire_manual(at)):
-            alerts.update(extra.alerts)
-            transitions += extra.transitions
+        with self._lock:
+            for extra in (*self._process_by_hand(at), self.rules.expire_manual(at)):
+                alerts.update(extra.alerts)
+                transitions += extra.transitions
+            current = [alert for each in self.rules.alerts.values() for alert in each.values()]
+        transitions += missed(self._incidents.values(), current, transitions, at=now)
         requests = self._requests()
         stepped = step_incidents(
             self._incidents,
@@ -164,23 +179,45 @@ class Engine:
             [request.body for request in requests],
             at=now,
             taken=self._known_ids,
-            alerts=[alert for alerts in self.rules.alerts.values() for alert in alerts.values()],
+            alerts=current,
         )
         for refusal in stepped.refused:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
-        pages = decide(stepped.changes, on_call=self.on_call, targets=self.targets, about=self.about)
+        pages = self._decide(stepped.changes)
         self._log(transitions, stepped.changes, pages)
-        self._incidents = stepped.incidents
-        self._known_ids |= stepped.incidents.keys()
         self.journal.save(
             now,
-            alerts=alerts,
+            alerts=self._worth_saving(alerts, at),
             changes=stepped.changes,
-            incidents=tuple(stepped.incidents.values()),
             pages=pages,
             samples=samples,
             taken=[request.id for request in requests],
         )
+        # Last, so that what could not be written is stepped and decided on anew by the next tick (see `missed`).
+        self._incidents = stepped.incidents
+        self._known_ids |= stepped.incidents.keys()
+
+    def _decide(self, changes: Sequence[Change]) -> list[Page]:
+        """The pages owed; where the words for one cannot be found, a page with fewer of them."""
+        pages: list[Page] = []
+        for change in changes:
+            try:
+                pages += decide([change], on_call=self.on_call, targets=self.targets, about=self.about)
+            except Exception as error:  # noqa: BLE001 (a page with less in it beats none)
+                self.faults.add("page", "a page could not be written whole", error)
+                plain = Context(service=self.about.service, environment=self.about.environment)
+                pages += decide([change], on_call=FixedOnCall(), targets=self.targets, about=plain)
+        return pages
+
+    def _worth_saving(self, alerts: Mapping[str, Alerts], at: float) -> dict[str, Alerts]:
+        """The alerts of the rules where more than a value changed, and of all rules from time to time."""
+        standing = {name: {key: _standing(alert) for key, alert in each.items()} for name, each in alerts.items()}
+        if at >= self._save_all_at:
+            self._save_all_at = at + _SAVE_ALL_SECONDS
+            self._saved = {}
+        worth = {name: alerts[name] for name, stand in standing.items() if self._saved.get(name) != stand}
+        self._saved.update({name: standing[name] for name in worth})
+        return worth
 
     def _process_by_hand(self, at: float) -> list[RuleResults]:
         results = []
@@ -198,6 +235,12 @@ class Engine:
                 logger.info("otelmon: %s is %s: %s", transition.alert.labels, transition.alert.state, transition.reason)
         if changes and not pages:
             logger.info("otelmon: paging is off, nobody is told")
+
+
+def _standing(alert: Alert) -> tuple[object, ...]:
+    """What of an alert a restart cannot find out anew."""
+    held_at = alert.last_held_at if alert.manual else None
+    return (alert.state, alert.active_at, alert.fired_at, alert.stopped_at, alert.restored, held_at)
 
 
 def _is_end(sample: Sample) -> bool:
