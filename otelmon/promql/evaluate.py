@@ -85,6 +85,7 @@ class Evaluator:
         end: float,
         step: float = 0.0,
         most_samples: int = MOST_SAMPLES,
+        subquery_step: float = SUBQUERY_STEP_SECONDS,
     ) -> None:
         self.start = start
         self.end = end
@@ -93,6 +94,7 @@ class Evaluator:
         self._window = window
         self._parts = parts
         self._most_samples = most_samples
+        self._subquery_step = subquery_step
         self._samples = 0
         self._selections: dict[int, Selection] = {}
 
@@ -201,7 +203,7 @@ class Evaluator:
     def _subquery(self, node: Subquery, at: float) -> Matrix:
         end = self._moved(node, at)
         start = round(end - self._seconds(node.range), 3)
-        step = SUBQUERY_STEP_SECONDS if node.step is None else self._seconds(node.step)
+        step = self._subquery_step if node.step is None else self._seconds(node.step)
         if not step > 0:
             raise EvaluationError("the step of a subquery must be greater than 0")
         first = int(start // step)
