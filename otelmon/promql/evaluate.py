@@ -30,6 +30,7 @@ from otelmon.promql.elementwise import ELEMENTWISE
 from otelmon.promql.over_time import OVER_TIME, quantile_over_time
 from otelmon.promql.rates import RATES, predict_linear, smoothed
 from otelmon.promql.reading import instant, ranged
+from otelmon.promql.resets import OF_TOTALS, warn_of_conflicts
 from otelmon.promql.subquery import stepped
 from otelmon.promql.vector import EvaluationError, Histograms, Matrix, Vector, single
 from otelmon.window.selection import Selection
@@ -272,6 +273,8 @@ class Evaluator:
             return of_matrix(self, node, self.matrix(node.arguments[0], at))
         of_vector = _OF_VECTOR.get(name)
         if of_vector is not None:
+            if name in OF_TOTALS:
+                warn_of_conflicts(self, node, at)
             return of_vector(self, node, at)
         scalar = self._scalar_call(node, at)
         if scalar is not None:
