@@ -2,8 +2,8 @@ r"""RE2 regular expressions, as Prometheus means them, by way of Python's ``re``
 
 Prometheus compiles ``^(?s:PATTERN)$`` with Go's ``regexp`` (RE2): the whole value must match, a dot also matches a
 newline, classes such as ``\d`` are ASCII, and there are neither backreferences nor lookarounds. Here the pattern is
-read by Go's grammar (``regexp/syntax``, flags Perl), and written anew for ``re``. Only whether the whole text matches
-is asked, so captures and greediness are dropped.
+read by Go's grammar (``regexp/syntax``, flags Perl), and written anew for ``re``. Where only whether the whole text
+matches is asked, captures and greediness are dropped.
 
 Two deliberate limits: script classes (``\p{Greek}``) are refused, because Python's Unicode tables have no scripts,
 and groups nest at most 100 deep (Go: 1000).
@@ -42,18 +42,31 @@ def full_match(pattern: str) -> Callable[[str], bool]:
     """
     if _LITERAL_ALTERNATIVES.fullmatch(pattern):
         return frozenset(pattern.split("|")).__contains__
-    compiled = re.compile(translate(pattern))
+    whole = re.compile(translate(pattern))
     if pattern == ".*":
         return lambda _text: True
     if pattern == ".+":
         return bool
-    return lambda text: compiled.fullmatch(text) is not None
+    return lambda text: whole.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=1024)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """An RE2 pattern as Go's ``regexp.Compile`` takes it, for searching: with its groups, and a dot that is no newline.
+
+    Raises RegexError for what RE2 refuses.
+    """
+    return re.compile(_read(pattern, _Flags(dot_all=False), captures=True))
 
 
 def translate(pattern: str) -> str:
     """The pattern for ``re.fullmatch`` that accepts the texts which an anchored RE2 pattern accepts."""
-    reader = _Reader(pattern)
-    text = reader.alternatives(_Flags(), depth=0)
+    return _read(pattern, _Flags(), captures=False)
+
+
+def _read(pattern: str, flags: _Flags, *, captures: bool) -> str:
+    reader = _Reader(pattern, captures=captures)
+    text = reader.alternatives(flags, depth=0)
     if reader.at < len(pattern):
         raise RegexError("unexpected )", reader.at)
     return text
@@ -79,8 +92,9 @@ class _Piece:
 class _Reader:
     """Reads one pattern from left to right and writes its translation."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, *, captures: bool) -> None:
         self.pattern = pattern
+        self.captures = captures
         self.at = 0
         self.names: set[str] = set()
         self.repeats = 1
@@ -159,7 +173,9 @@ class _Reader:
             if piece.repeats > _MAX_REPEAT:
                 raise RegexError(f"nested repetitions amount to more than {_MAX_REPEAT}", start)
             quantifier = f"{{{lowest},{'' if highest is None else highest}}}"
-        self._skip("?")  # a lazy quantifier accepts the same texts
+        # A lazy quantifier accepts the same texts; it matters for what is found within one.
+        if self._skip("?") and self.captures:
+            quantifier += "?"
         rest = self.pattern[self.at : self.at + 1]
         if rest in {"*", "+", "?"} or (rest == "{" and _bounds(self.pattern, self.at) is not None):
             end = self.at + 1
@@ -189,14 +205,19 @@ class _Reader:
     def _group(self, flags: _Flags, depth: int) -> _Piece:
         start = self.at
         inner = flags
+        opening = "(?:"
         if self._looking_at("(?"):
             inner = self._group_head(flags)
+            named = re.compile(r"\(\?P?(<\w+>)").match(self.pattern, start)
+            if named and self.captures:
+                opening = f"(?P{named[1]}"
         else:
             self.at += 1
+            opening = "(" if self.captures else opening
         text = self.alternatives(inner, depth=depth + 1)
         if not self._skip(")"):
             raise RegexError("missing closing )", start)
-        return _Piece(f"(?:{text})", self.repeats)
+        return _Piece(f"{opening}{text})", self.repeats)
 
     def _group_head(self, flags: _Flags) -> _Flags:
         start = self.at

@@ -9,6 +9,7 @@ from otelmon.cli.check import check
 from otelmon.cli.incidents import incidents
 from otelmon.cli.init import init
 from otelmon.cli.page import page
+from otelmon.cli.test import run_tests
 
 app = typer.Typer(
     name="otelmon",
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(init)
 app.command()(check)
+app.command("test")(run_tests)
 app.command()(ack)
 app.command()(incidents)
 app.add_typer(page, name="page")

@@ -18,10 +18,11 @@ _BOOLEAN_WORDS = {
 
 
 class Faults:
-    """The problems found so far."""
+    """The problems found so far. With ``ignore_unknown``, a key that is not known is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ignore_unknown: bool = False) -> None:
         self.problems: list[Problem] = []
+        self.ignore_unknown = ignore_unknown
 
     def add(
         self, where: Node, message: str, *, key: str | None = None, hint: str | None = None, place: Place | None = None
@@ -75,7 +76,7 @@ class Fields:
         self.path = path
         names = tuple(known)
         for name, entry in section.entries.items():
-            if name not in names:
+            if name not in names and not faults.ignore_unknown:
                 listed = ", ".join(names)
                 hint = did_you_mean(name, names) or f"known here: {listed}"
                 faults.add(entry.key, "unknown key", key=self.key(name), hint=hint)

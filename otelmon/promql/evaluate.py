@@ -30,6 +30,7 @@ from otelmon.promql.elementwise import ELEMENTWISE
 from otelmon.promql.over_time import OVER_TIME, quantile_over_time
 from otelmon.promql.rates import RATES, predict_linear, smoothed
 from otelmon.promql.reading import instant, ranged
+from otelmon.promql.resets import OF_TOTALS, warn_of_conflicts
 from otelmon.promql.subquery import stepped
 from otelmon.promql.vector import EvaluationError, Histograms, Matrix, Vector, single
 from otelmon.window.selection import Selection
@@ -85,6 +86,7 @@ class Evaluator:
         end: float,
         step: float = 0.0,
         most_samples: int = MOST_SAMPLES,
+        subquery_step: float = SUBQUERY_STEP_SECONDS,
     ) -> None:
         self.start = start
         self.end = end
@@ -93,6 +95,7 @@ class Evaluator:
         self._window = window
         self._parts = parts
         self._most_samples = most_samples
+        self._subquery_step = subquery_step
         self._samples = 0
         self._selections: dict[int, Selection] = {}
 
@@ -201,7 +204,7 @@ class Evaluator:
     def _subquery(self, node: Subquery, at: float) -> Matrix:
         end = self._moved(node, at)
         start = round(end - self._seconds(node.range), 3)
-        step = SUBQUERY_STEP_SECONDS if node.step is None else self._seconds(node.step)
+        step = self._subquery_step if node.step is None else self._seconds(node.step)
         if not step > 0:
             raise EvaluationError("the step of a subquery must be greater than 0")
         first = int(start // step)
@@ -270,6 +273,8 @@ class Evaluator:
             return of_matrix(self, node, self.matrix(node.arguments[0], at))
         of_vector = _OF_VECTOR.get(name)
         if of_vector is not None:
+            if name in OF_TOTALS:
+                warn_of_conflicts(self, node, at)
             return of_vector(self, node, at)
         scalar = self._scalar_call(node, at)
         if scalar is not None:

@@ -11,7 +11,7 @@ from otelmon.labels import Labels
 from otelmon.promql.analyze import condition, selectors, walk
 from otelmon.promql.ast import Aggregate, Binary, Call, Expr, MatrixSelector, Subquery, Unary, VectorSelector
 from otelmon.promql.context import Value
-from otelmon.promql.evaluate import MOST_SAMPLES, Evaluator, Part
+from otelmon.promql.evaluate import MOST_SAMPLES, SUBQUERY_STEP_SECONDS, Evaluator, Part
 from otelmon.promql.evaluation import Element, Evaluation, Failed
 from otelmon.promql.parse import parse
 from otelmon.promql.vector import EvaluationError, Vector, single
@@ -25,18 +25,28 @@ class Query:
     extended as series appear; see plan.py.
     """
 
-    def __init__(self, expr: Expr | str, *, most_samples: int = MOST_SAMPLES) -> None:
-        """Compile an expression. Raises PromQLError for a text that does not parse."""
+    def __init__(
+        self,
+        expr: Expr | str,
+        *,
+        most_samples: int = MOST_SAMPLES,
+        subquery_step_seconds: float = SUBQUERY_STEP_SECONDS,
+    ) -> None:
+        """Compile an expression; ``subquery_step_seconds`` is the step of a subquery that gives none.
+
+        Raises PromQLError for a text that does not parse.
+        """
         self.text = expr if isinstance(expr, str) else None
         self.expr: Expr = parse(expr) if isinstance(expr, str) else expr
         self.condition = condition(self.expr)
         self.most_samples = most_samples
+        self.subquery_step_seconds = subquery_step_seconds
         self._parts = {id(node): _part(node) for node in walk(self.expr)}
         self._selectors = selectors(self.expr)
 
     def evaluate(self, window: Window, at: float) -> Evaluation | Failed:
         """The value at an instant in unix seconds; a scalar is one element without labels."""
-        evaluator = Evaluator(window, self._parts, start=at, end=at, most_samples=self.most_samples)
+        evaluator = self.evaluator(window, start=at, end=at)
         try:
             value = self.value(evaluator, at)
             if isinstance(value, str):
@@ -61,7 +71,15 @@ class Query:
 
     def evaluator(self, window: Window, *, start: float, end: float, step: float = 0.0) -> Evaluator:
         """An evaluator for a range query from ``start`` to ``end``; hand it to ``value`` for each step."""
-        return Evaluator(window, self._parts, start=start, end=end, step=step, most_samples=self.most_samples)
+        return Evaluator(
+            window,
+            self._parts,
+            start=start,
+            end=end,
+            step=step,
+            most_samples=self.most_samples,
+            subquery_step=self.subquery_step_seconds,
+        )
 
     def value(self, evaluator: Evaluator, at: float) -> Value:
         """The value at an instant. Raises EvaluationError."""

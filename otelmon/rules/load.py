@@ -27,12 +27,14 @@ _GROUP_FIELDS = ("name", "interval", "query_offset", "limit", "labels", "rules")
 _RULE_FIELDS = ("alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations")
 
 
-def load_rule_file(path: Path, *, name: str | None = None) -> tuple[Group, ...]:
+def load_rule_file(path: Path, *, name: str | None = None, ignore_unknown: bool = False) -> tuple[Group, ...]:
     """The groups of a Prometheus rule file; ``name`` is how errors and origins call the file (default: its path).
+
+    With ``ignore_unknown``, keys that Prometheus does not know are passed over.
 
     Raises ConfigError with every problem of the file: its place, the key, what to write instead.
     """
-    return read_groups(read_document(path, name=name))
+    return read_groups(read_document(path, name=name), ignore_unknown=ignore_unknown)
 
 
 def load_rules(text: str, *, name: str) -> tuple[Group, ...]:
@@ -40,9 +42,9 @@ def load_rules(text: str, *, name: str) -> tuple[Group, ...]:
     return read_groups(parse_document(text, name=name))
 
 
-def read_groups(document: Value) -> tuple[Group, ...]:
+def read_groups(document: Value, *, ignore_unknown: bool = False) -> tuple[Group, ...]:
     """The groups of a document that is a rule file."""
-    faults = Faults()
+    faults = Faults(ignore_unknown=ignore_unknown)
     groups: list[Group] = []
     if not isinstance(document, Section):
         faults.add(document, f"a rule file is a section with groups, not {describe(document)}", hint="write groups:")

@@ -224,7 +224,7 @@ class Engine:
         while self.by_hand:
             item = self.by_hand.popleft()
             try:
-                results.append(self.rules.process(item.name, item.value, item.context, at))
+                results.append(self.rules.process(self.window, item.name, item.value, item.context, at))
             except Exception as error:  # noqa: BLE001 (a value by hand must not stop the tick)
                 self.faults.add("process_alert", f"the value for {item.name} cannot be processed", error)
         return results

@@ -10,6 +10,7 @@ from otelmon.alerts.manual import expire, manual_step
 from otelmon.alerts.model import Alert, Transition
 from otelmon.alerts.restore import restore, shift
 from otelmon.alerts.step import remove, step
+from otelmon.alerts.wording import wording
 from otelmon.collect.pace import Pace
 from otelmon.faults import Faults
 from otelmon.labels import METRIC_NAME, Labels
@@ -17,7 +18,6 @@ from otelmon.promql.analyze import condition, lookback_seconds
 from otelmon.promql.evaluation import Condition, Evaluation, Failed
 from otelmon.promql.query import Query
 from otelmon.rules.model import AlertingRule, Group, RecordingRule, Rule
-from otelmon.rules.template import expand
 from otelmon.sample import STALE, Sample
 from otelmon.window.window import Window
 
@@ -124,7 +124,7 @@ class RuleRunner:
             evaluation,
             at=_instant(at),
             condition=watched.condition,
-            expand=_expand,
+            expand=wording(window, at=at),
             limit=watched.group.limit,
             hold_restored_until=watched.hold_restored_until,
             query_offset_seconds=watched.group.query_offset_seconds,
@@ -156,8 +156,8 @@ class RuleRunner:
         window.append([*(Sample(labels=labels, at=at, value=value) for labels, value in values.items()), *ended])
         watched.recorded = frozenset(values)
 
-    def process(self, name: str, value: float, context: Mapping[str, str], at: float) -> RuleResults:
-        """Put a value through a rule's alert by hand."""
+    def process(self, window: Window, name: str, value: float, context: Mapping[str, str], at: float) -> RuleResults:
+        """Put a value through a rule's alert by hand; its texts may query the window."""
         watched = self._alerting[name]
         if watched.condition is None or not isinstance(watched.rule, AlertingRule):
             return RuleResults()
@@ -166,7 +166,7 @@ class RuleRunner:
             watched.alerts,
             value=value,
             condition=watched.condition,
-            expand=_expand,
+            expand=wording(window, at=at),
             context=context,
             at=_instant(at),
         )
@@ -195,11 +195,6 @@ class RuleRunner:
 
 def _watch(rule: Rule, group: Group) -> WatchedRule:
     return WatchedRule(rule=rule, group=group, query=Query(rule.text), condition=condition(rule.expr))
-
-
-def _expand(text: str, labels: Labels, value: float) -> str:
-    expanded = expand(text, labels, value)
-    return f"{text} (template: {expanded.error})" if expanded.error else expanded.text
 
 
 def _instant(at: float) -> datetime:

@@ -16,15 +16,15 @@ from otelmon.duration import parse_duration
 from otelmon.errors import PromQLError
 from otelmon.histogram import Buckets, Histogram
 from otelmon.labels import Labels
-from otelmon.promql import native
 from otelmon.promql.analyze import walk
-from otelmon.promql.ast import Call, MatrixSelector, Subquery, VectorSelector
+from otelmon.promql.ast import Call, MatrixSelector, Subquery
 from otelmon.promql.literals import string_value
 from otelmon.promql.parse import parse
 from otelmon.promql.query import Query
 from otelmon.promql.supported import check_supported
 from otelmon.promql.vector import EvaluationError, Vector, single
-from otelmon.sample import STALE, Sample
+from otelmon.replay.series import NUMBER, read_series
+from otelmon.sample import Sample
 from otelmon.window.window import Window
 
 Value = float | Histogram
@@ -131,7 +131,7 @@ def _read_eval(line: str, number: int, block: list[str]) -> Eval:
                 one.expects.append((expect[1], expect[2] or "", expect[3]))
         elif entry.startswith("expect "):
             continue  # "expect range vector": the values say it
-        elif _NUMBER.fullmatch(entry) and one.step is None:
+        elif NUMBER.fullmatch(entry) and one.step is None:
             one.scalar = float(entry)
         else:
             one.series.append(read_series(entry))
@@ -141,107 +141,6 @@ def _read_eval(line: str, number: int, block: list[str]) -> Eval:
 
 def _unquoted(text: str) -> str:
     return string_value(text) if text else ""
-
-
-_NUMBER = re.compile(r"[-+]?(?:inf|nan|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)", re.IGNORECASE)
-
-
-def read_series(entry: str) -> tuple[Labels, list[Value | None]]:
-    """A series and its values; None where there is no sample."""
-    end = re.match(r"[^\s{]*", entry).end()  # type: ignore[union-attr]
-    if entry[end : end + 1] == "{" and entry[end : end + 2] != "{{":
-        quote = ""
-        while True:
-            char = entry[end]
-            end += 1
-            if quote:
-                if char == "\\":
-                    end += 1
-                elif char == quote:
-                    quote = ""
-            elif char in "\"'`":
-                quote = char
-            elif char == "}":
-                break
-    return _labels(entry[:end]), _values(entry[end:].strip())
-
-
-def _labels(text: str) -> Labels:
-    if re.sub(r"\s", "", text).endswith("{}"):
-        name = text.strip()[: text.strip().index("{")].strip()
-        return Labels({"__name__": name})
-    selector = parse(text)
-    assert isinstance(selector, VectorSelector)
-    return Labels({matcher.name: matcher.value for matcher in selector.matchers})
-
-
-_VALUE = re.compile(rf"({_NUMBER.pattern})(?:([-+])({_NUMBER.pattern}))?(?:x(\d+))?", re.IGNORECASE)
-_HISTOGRAM = re.compile(r"\{\{(.*?)\}\}(?:([-+])\{\{(.*?)\}\})?(?:x(\d+))?")
-
-
-def _values(text: str) -> list[Value | None]:
-    values: list[Value | None] = []
-    at = 0
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-        elif found := re.compile(r"_(?:x(\d+))?(?=\s|$)").match(text, at):
-            values.extend([None] * (int(found[1]) if found[1] else 1))
-            at = found.end()
-        elif text.startswith("stale", at):
-            values.append(STALE)
-            at += len("stale")
-        elif found := _HISTOGRAM.match(text, at):
-            histogram = read_histogram(found[1])
-            values.append(histogram)
-            for _ in range(int(found[4] or 0)):
-                if found[2]:
-                    change = read_histogram(found[3])
-                    gauge = histogram.gauge
-                    histogram, _ = (native.total if found[2] == "+" else native.difference)([histogram, change])  # type: ignore[operator]
-                    histogram = replace(histogram, gauge=gauge)
-                values.append(histogram)
-            at = found.end()
-        elif found := _VALUE.match(text, at):
-            first = float(found[1])
-            change = float(found[3]) * (-1 if found[2] == "-" else 1) if found[3] else 0.0
-            values.append(first)
-            value = first
-            for _ in range(int(found[4] or 0)):
-                value += change
-                values.append(value)
-            at = found.end()
-        else:
-            raise ValueError(f"cannot read values {text[at:]!r}")
-    return values
-
-
-def read_histogram(text: str) -> Histogram:
-    """A native histogram between double braces."""
-    parts: dict[str, str] = {}
-    for found in re.finditer(r"(\w+):(\[[^\]]*\]|\S+)", text):
-        parts[found[1]] = found[2]
-
-    def numbers(key: str) -> list[float]:
-        return [float(part) for part in parts.get(key, "[]").strip("[]").split()]
-
-    def side(key: str, offset: str) -> Buckets:
-        first = int(parts.get(offset, 0))
-        pairs = [(first + index, count) for index, count in enumerate(numbers(key)) if count]
-        return Buckets(indices=tuple(index for index, _ in pairs), counts=tuple(count for _, count in pairs))
-
-    schema = int(parts.get("schema", 0))
-    return Histogram(
-        count=float(parts.get("count", 0)),
-        sum=float(parts.get("sum", 0)),
-        scale=0 if schema == -53 else schema,
-        zero_count=float(parts.get("z_bucket", 0)),
-        zero_threshold=float(parts.get("z_bucket_w", 0)),
-        positive=side("buckets", "offset"),
-        negative=side("n_buckets", "n_offset"),
-        bounds=tuple(numbers("custom_values")) if schema == -53 else None,
-        gauge=parts.get("counter_reset_hint") == "gauge",
-    )
 
 
 # --- running --------------------------------------------------------------------------------------------------------

@@ -8,17 +8,8 @@ import pytest
 
 from tests.conformance.promqltest import read, run
 
-# Files of which every eval passes, and of the last how many do not: warnings of counter resets that collide in an
-# aggregation, which Prometheus notices only within histogram_count() and histogram_sum().
-FILES = {
-    "literals": 0,
-    "operators": 0,
-    "selectors": 0,
-    "staleness": 0,
-    "aggregators": 0,
-    "functions": 0,
-    "native_histograms": 9,
-}
+# Files of which every eval passes.
+FILES = ("literals", "operators", "selectors", "staleness", "aggregators", "functions", "native_histograms")
 
 
 def folder() -> Path:
@@ -33,8 +24,7 @@ def folder() -> Path:
 def test_prometheus_agrees(name: str) -> None:
     failing, number = run(folder() / f"{name}.test")
     assert number > 10
-    assert len(failing) == FILES[name], failing[:5]
-    assert all(wrong == "expected warn" for _, _, wrong in failing)
+    assert not failing, failing[:5]
 
 
 def test_the_runner_finds_a_wrong_value(tmp_path: Path) -> None:

@@ -63,6 +63,12 @@ def keep_an_incident(path: Path, incident_id: str) -> None:
     storage.close()
 
 
+def keep_rules_and_their_test(folder: Path) -> None:
+    """The README's rule file and its unit test, under the names that it gives them."""
+    (folder / "rules.yml").write_text(YAML[1], encoding="utf-8")
+    (folder / "rules_test.yml").write_text(YAML[2], encoding="utf-8")
+
+
 @pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_each_python_snippet_runs(number: int, here: Path) -> None:
     before = "import otelmon\nasync def app(scope, receive, send): ...\n" if "wrap(app)" in PYTHON[number] else ""
@@ -92,8 +98,18 @@ def test_the_rule_file_loads(here: Path) -> None:
     assert [rule.name for rule in group.rules] == ["cart_slow"]
 
 
+def test_the_rule_files_unit_test_passes_and_fails_when_the_rule_changes(here: Path) -> None:
+    keep_rules_and_their_test(here)
+    assert CliRunner().invoke(command, ["test", "rules_test.yml"]).exit_code == 0
+    (here / "rules.yml").write_text(YAML[1].replace("> 2", "> 5"), encoding="utf-8")
+    changed = CliRunner().invoke(command, ["test", "rules_test.yml"])
+    assert changed.exit_code == 1
+    assert '- {alertname="cart_slow", severity="warning"}' in changed.output
+
+
 def test_each_otelmon_command_does_what_it_is_shown_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_an_incident(here / "state" / "shop" / "state.db", "7KQ2")
+    keep_rules_and_their_test(here)
     lines = [shlex.split(line) for line in LINES if line.startswith("otelmon ")]
     assert len(lines) >= 5
     with DiscordStandIn() as discord:
