@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from otelmon.promql.context import Context, Value, scalar_of, string_of, vector_
 from otelmon.promql.distributions import DISTRIBUTIONS
 from otelmon.promql.durations import duration_seconds
 from otelmon.promql.elementwise import ELEMENTWISE
+from otelmon.promql.numbers import greater, lesser
 from otelmon.promql.over_time import OVER_TIME, quantile_over_time
 from otelmon.promql.rates import RATES, predict_linear, smoothed
 from otelmon.promql.reading import instant, ranged
@@ -311,8 +313,8 @@ class Evaluator:
                 values = vector.values[vector.floats]
                 return float(values[0]) if values.size == 1 else float("nan")
             case "min_of" | "max_of":
-                pick = np.min if node.function == "min_of" else np.max
-                return float(pick([scalar_of(self, argument, at) for argument in node.arguments]))
+                pick = lesser if node.function == "min_of" else greater
+                return float(reduce(pick, [scalar_of(self, argument, at) for argument in node.arguments]))
         return None
 
     def _timestamp(self, node: Call, at: float) -> Vector:
