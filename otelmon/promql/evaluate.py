@@ -314,7 +314,8 @@ class Evaluator:
                 return float(values[0]) if values.size == 1 else float("nan")
             case "min_of" | "max_of":
                 pick = lesser if node.function == "min_of" else greater
-                return float(reduce(pick, [scalar_of(self, argument, at) for argument in node.arguments]))
+                arguments = [scalar_of(self, argument, at) for argument in node.arguments]
+                return reduce(lambda one, other: float(pick(one, other)), arguments)
         return None
 
     def _timestamp(self, node: Call, at: float) -> Vector:

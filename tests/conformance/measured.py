@@ -267,7 +267,7 @@ class Expressions:
                 return f"{many} {operator} on (job) group_left (version) {one}"
             return f"{one} {operator} on (job) group_right (version) {many}"
         by, operator = self.pick("(job)", "(instance)", "(job, instance)"), self.pick(operator, operator, "atan2")
-        matching = "" if operator.strip("bool ") in (">", "<", ">=", "<=") else self.matching()
+        matching = "" if operator[0] in "<>" else self.matching()
         return f"sum by {by} ({self.vector(depth)}) {operator} {matching}avg by {by} ({self.vector(depth)})"
 
     def matching(self) -> str:
@@ -288,6 +288,7 @@ class Expressions:
         """A function of a vector."""
         inner = self.vector(depth)
         dates = ("minute", "hour", "day_of_week", "day_of_month", "month", "year", "days_in_month", "day_of_year")
+        times = self.pick(self.rate(), "vector(time())", f"timestamp({self.selected('limit')})")
         return self.pick(
             f"{self.pick('abs', 'ceil', 'floor', 'sgn', 'sqrt', 'exp', 'ln', 'log2', 'log10')}({inner})",
             f"{self.pick('atan', 'tanh', 'deg', 'rad', 'sinh', 'acos', 'asinh')}({inner})",
@@ -296,9 +297,10 @@ class Expressions:
             f"clamp({inner}, {self.pick('0', '-5')}, {self.pick('10', '-6')})",
             f"clamp_min({inner}, {self.scalar(1)})", f"clamp_max({inner}, {self.scalar(1)})",
             f"absent({self.selected(self.pick('temperature', 'missing'))})", f"vector({self.scalar(2)})",
-            f"timestamp({self.selected(self.gauge())}{self.pick('', ' offset 1m', ' @ end()')})", f"timestamp(({inner}))", f"sort({inner})",
+            f"timestamp({self.selected(self.gauge())}{self.pick('', ' offset 1m', ' @ end()')})",
+            f"timestamp(({inner}))", f"sort({inner})",
             f'label_replace({inner}, "{self.pick("to", "job", "instance")}", "{self.pick("$1", "x-$1", "")}", '
             f'"{self.pick("instance", "job", "room")}", "{self.pick("(.*):.*", "(.+)", "a(.*)", "")}")',
             f'label_join({inner}, "{self.pick("to", "job")}", "-", "job", "instance")',
-            f"{self.pick(*dates)}({self.pick(self.rate(), 'vector(time())', 'timestamp(' + self.selected('limit') + ')')})",
+            f"{self.pick(*dates)}({times})",
         )  # fmt: skip

@@ -129,8 +129,10 @@ def difference(ours: Mapping[Labels, float] | str, theirs: Mapping[Labels, float
     if isinstance(ours, str) or isinstance(theirs, str):
         return "" if isinstance(ours, str) and isinstance(theirs, str) else f"ours: {ours}\n  theirs: {theirs}"
     if ours.keys() != theirs.keys():
-        return f"only ours: {sorted(map(str, ours.keys() - theirs.keys()))[:4]}, " \
+        return (
+            f"only ours: {sorted(map(str, ours.keys() - theirs.keys()))[:4]}, "
             f"only theirs: {sorted(map(str, theirs.keys() - ours.keys()))[:4]}"
+        )
     for labels, value in theirs.items():
         if not _near(ours[labels], value, tolerance):
             return f"{labels}: ours {ours[labels]!r}, theirs {value!r}"
