@@ -6,8 +6,8 @@ No two rules are the same expression; the second table has rules that share no s
 either, so that nothing is computed once for two of them.
 
 CPU seconds, ours those of this process, medians over ticks. Prometheus evaluates the same rules over the same samples,
-put into blocks by promtool, by ``/api/v1/query`` at the same instants: the CPU time of its process, less that of as many
-queries of ``vector(1)`` (what HTTP costs). Exits 1 where a bound is not met.
+put into blocks by promtool, by ``/api/v1/query`` at the same instants: the CPU time of its process, less that of as
+many queries of ``vector(1)`` (what HTTP costs). Exits 1 where a bound is not met.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def growth(verdict: Verdict) -> None:
             _, append, evaluation = steady(sets, rules("", alike=alike), ticks=3)
             each[sets] = evaluation / (sets * 16)
             print(
-                f"{sets * 16:7d} series{'' if alike else ', no two windows the same'}: {evaluation * 1e3:.1f} ms a tick, "
+                f"{sets * 16:7d} series{'' if alike else ', no two windows alike'}: {evaluation * 1e3:.1f} ms a tick, "
                 f"{each[sets] * 1e6:.2f} us a series; append {append * 1e3:.1f} ms"
             )
         verdict.bound("cost a series at 100k against 10k", each[6250] / each[625], MOST_COST_AT_100K)
