@@ -207,11 +207,11 @@ class Evaluator:
         if not step > 0:
             raise EvaluationError("the step of a subquery must be greater than 0")
         first = int(start // step)
+        self._count(int(end // step) - first)
         instants = []
         for number in range(first, int(end // step) + 2):
             moment = round(number * step, 3)
             if start < moment <= end:
-                self._count(1)
                 instants.append(moment)
         steps = []
         for moment in instants:
