@@ -131,7 +131,7 @@ class RuleRunner:
         )
         watched.alerts = result.alerts
         window.append(result.samples)
-        if result.problem:
+        if result.problem and not isinstance(evaluation, Failed):  # that was said already
             self._faults.add(f"rule.{rule.name}", f"the rule {rule.name}: {result.problem}")
         elif not isinstance(evaluation, Failed):
             self._faults.clear(f"rule.{rule.name}")
@@ -150,6 +150,8 @@ class RuleRunner:
             limit = watched.group.limit
             self._faults.add(f"rule.{rule.name}", f"the rule {rule.name} records {len(values)} series, limit {limit}")
             values = {}
+        else:
+            self._faults.clear(f"rule.{rule.name}")
         ended = [Sample(labels=labels, at=at, value=STALE) for labels in watched.recorded - values.keys()]
         window.append([*(Sample(labels=labels, at=at, value=value) for labels, value in values.items()), *ended])
         watched.recorded = frozenset(values)
