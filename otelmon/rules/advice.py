@@ -17,20 +17,23 @@ _HIGHEST = {Unit.RATIO: 1.0, Unit.PERCENT: 100.0}
 
 
 def advice(groups: Iterable[Group], *, interval_seconds: float) -> tuple[Problem, ...]:
-    """What to look at again, in the order of the rules; ``interval_seconds`` is that of groups that name none."""
+    """What to look at again, in the order of the rules.
+
+    ``interval_seconds`` is how often samples are taken, and how often groups are evaluated that say nothing else.
+    """
     return tuple(
         Problem(file=rule.origin.file, line=rule.origin.line, key=rule.name, message=message, hint=hint)
         for group in groups
         for rule in group.rules
-        for message, hint in _of_rule(rule, group.interval_seconds or interval_seconds)
+        for message, hint in _of_rule(rule, interval_seconds, group.interval_seconds or interval_seconds)
     )
 
 
-def _of_rule(rule: Rule, interval: float) -> Iterator[tuple[str, str]]:
+def _of_rule(rule: Rule, sampled: float, interval: float) -> Iterator[tuple[str, str]]:
     for window in counter_windows_of(rule.expr):
-        if isinstance(window, Number) and window.value < 2 * interval:
+        if isinstance(window, Number) and window.value < 2 * sampled:
             message = f"a change over {format_duration(window.value)} is mostly not seen at an interval of "
-            yield message + format_duration(interval), f"write at least [{format_duration(2 * interval)}]"
+            yield message + format_duration(sampled), f"write at least [{format_duration(2 * sampled)}]"
     if not isinstance(rule, AlertingRule):
         return
     yield from _of_threshold(rule)

@@ -69,6 +69,11 @@ def test_short_waits_and_missing_fields_are_told() -> None:
     assert "no runbook" in bare
 
 
+def test_a_slow_group_looks_at_samples_as_often_taken_as_any() -> None:
+    text = "groups:\n- {name: g, interval: 5m, rules: [{record: r, expr: 'rate(a[1m])'}]}\n"
+    assert advice(load_rules(text, name="r.yml"), interval_seconds=15) == ()
+
+
 def test_the_built_in_rules_need_no_advice() -> None:
     assert advice(load_rules(builtin_text(), name="builtin.yml"), interval_seconds=15) == ()
 
