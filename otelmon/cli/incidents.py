@@ -9,22 +9,23 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from otelmon.cli.options import ConfigOption, errors_said, opened_state, settings_for
+from otelmon.cli.options import ConfigOption, ServiceOption, errors_said, opened_state, settings_for
 from otelmon.duration import format_duration
 from otelmon.incidents.model import Incident
 
 
 def incidents(
+    service: ServiceOption = None,
     config: ConfigOption = None,
     limit: Annotated[int, typer.Option(help="How many to list, newest first.")] = 20,
 ) -> None:
     """List incidents: their id, state, what they are about and since when."""
     with errors_said():
         settings = settings_for(config)
-        with opened_state(settings) as storage:
+        with opened_state(settings, service) as storage:
             found = storage.incidents(limit)
     if not found:
-        typer.echo(f"no incidents of {settings.service}")
+        typer.echo("no incidents")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "state", "severity", "alert", "since", "lasted", "acknowledged by"):

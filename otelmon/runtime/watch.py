@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # How soon an acknowledgement made by another process is seen.
 _POLL_SECONDS = 1.0
 _LEAST_TOLERANCE_SECONDS = 10.0
+# To let files and connections go, also when the time of a stop is over.
+_LEAST_CLOSE_SECONDS = 1.0
 
 
 class Watch:
@@ -114,7 +116,12 @@ class Watch:
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock.monotonic()))
         if self._assembly is not None:
-            self._guard("stop", partial(self._assembly.close, max(0.1, deadline - self._clock.monotonic())))
+            remaining = max(0.0, deadline - self._clock.monotonic())
+            close = partial(self._assembly.close, remaining)
+            # In a thread, because a page that is begun in time may hang for longer than a stop may take.
+            closing = threading.Thread(target=self._guard, args=("stop", close), name="otelmon-stop", daemon=True)
+            closing.start()
+            closing.join(max(_LEAST_CLOSE_SECONDS, remaining))
         self._pipeline.close()
 
     def _now(self) -> float:
