@@ -34,7 +34,8 @@ _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "exclude_paths", "state_dir", "instance", "max_series",
 )  # fmt: skip
-_DEFAULT_INTERVAL = 15.0
+DEFAULT_INTERVAL_SECONDS = 15.0
+"""How often rules are evaluated where nothing else is said."""
 _DEFAULT_MAX_SERIES = 50_000
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -84,7 +85,7 @@ class Settings(BaseModel):
     enabled: bool = True
     disabled_by: str | None = None
     paging: PagingMode = PagingMode.AUTO
-    interval_seconds: float = _DEFAULT_INTERVAL
+    interval_seconds: float = DEFAULT_INTERVAL_SECONDS
     state_dir: Path
     discord: DiscordSettings = DiscordSettings()
     exclude_paths: tuple[str, ...] = ()
@@ -189,7 +190,7 @@ class _Reader:
         environment, environment_source = self.environment()
         fields = self.fields
         interval = None if fields is None else fields.duration("interval", low=1.0, high=3600.0)
-        interval = interval or _DEFAULT_INTERVAL
+        interval = interval or DEFAULT_INTERVAL_SECONDS
         alerts = None if fields is None else fields.value("alerts")
         groups = expand_alerts(alerts, self.faults, interval_seconds=interval)
         rule_files, file_groups = self.rule_files(base)

@@ -2,8 +2,9 @@ r"""RE2 regular expressions, as Prometheus means them, by way of Python's ``re``
 
 Prometheus compiles ``^(?s:PATTERN)$`` with Go's ``regexp`` (RE2): the whole value must match, a dot also matches a
 newline, classes such as ``\d`` are ASCII, and there are neither backreferences nor lookarounds. Here the pattern is
-read by Go's grammar (``regexp/syntax``, flags Perl), and written anew for ``re``. Where only whether the whole text
-matches is asked, captures and greediness are dropped.
+read by Go's grammar (``regexp/syntax``, flags Perl), and written anew for ``re``. Only whether the whole text matches
+is asked, so captures and greediness are dropped. RE2 takes linear time; ``re`` backtracks, so that ``(a+)+b`` could
+hang it. Patterns that may take it long are matched by an automaton of our own (automaton.py), which cannot.
 
 Two deliberate limits: script classes (``\p{Greek}``) are refused, because Python's Unicode tables have no scripts,
 and groups nest at most 100 deep (Go: 1000).
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from otelmon.automaton import Automaton, Between, Choice, Group, One, Piece, Repeat, Sequence, takes_long
 from otelmon.characters import LAST, PERL_CLASSES, POSIX_CLASSES, Ranges, complement, general_category, merged
 
 _MAX_REPEAT = 1000
@@ -42,12 +44,20 @@ def full_match(pattern: str) -> Callable[[str], bool]:
     """
     if _LITERAL_ALTERNATIVES.fullmatch(pattern):
         return frozenset(pattern.split("|")).__contains__
-    whole = re.compile(translate(pattern))
+    piece = read(pattern)
     if pattern == ".*":
         return lambda _text: True
     if pattern == ".+":
         return bool
-    return lambda text: whole.fullmatch(text) is not None
+    if takes_long(piece):
+        return Automaton(piece).matches
+    compiled = re.compile(translate(pattern))
+    return lambda text: compiled.fullmatch(text) is not None
+
+
+def translate(pattern: str) -> str:
+    """The pattern for ``re.fullmatch`` that accepts the texts which an anchored RE2 pattern accepts."""
+    return _text(read(pattern))
 
 
 @lru_cache(maxsize=1024)
@@ -56,20 +66,38 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
     Raises RegexError for what RE2 refuses.
     """
-    return re.compile(_read(pattern, _Flags(dot_all=False), captures=True))
+    return re.compile(_text(_read(pattern, _Flags(dot_all=False), captures=True)))
 
 
-def translate(pattern: str) -> str:
-    """The pattern for ``re.fullmatch`` that accepts the texts which an anchored RE2 pattern accepts."""
+def read(pattern: str) -> Piece:
+    """The pieces of an RE2 pattern, without its groups. Raises RegexError."""
     return _read(pattern, _Flags(), captures=False)
 
 
-def _read(pattern: str, flags: _Flags, *, captures: bool) -> str:
+def _read(pattern: str, flags: _Flags, *, captures: bool) -> Piece:
     reader = _Reader(pattern, captures=captures)
-    text = reader.alternatives(flags, depth=0)
+    piece = reader.alternatives(flags, depth=0)
     if reader.at < len(pattern):
         raise RegexError("unexpected )", reader.at)
-    return text
+    return piece
+
+
+def _text(piece: Piece) -> str:
+    """A piece as a pattern of ``re``."""
+    match piece:
+        case One(text=text) | Between(text=text):
+            return text
+        case Sequence(pieces=pieces):
+            return "".join(_text(inner) for inner in pieces)
+        case Choice(pieces=pieces):
+            return f"(?:{'|'.join(_text(inner) for inner in pieces)})"
+        case Repeat(piece=inner, least=least, most=most, lazy=lazy):
+            return f"(?:{_text(inner)}){{{least},{'' if most is None else most}}}{'?' if lazy else ''}"
+        case Group(piece=inner, name=name):
+            return f"(?P<{name}>{_text(inner)})" if name else f"({_text(inner)})"
+
+
+_NAMED = re.compile(r"\(\?P?<([^>]*)>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +110,15 @@ class _Flags:
 
 
 @dataclass(slots=True)
-class _Piece:
-    """One translated atom; ``repeats`` is the product of the bounded repetitions inside it."""
+class _Atom:
+    """One piece; ``repeats`` is the product of the bounded repetitions inside it."""
 
-    text: str
+    piece: Piece
     repeats: int = 1
+
+
+def _sequence(atoms: list[_Atom]) -> Piece:
+    return atoms[0].piece if len(atoms) == 1 else Sequence(tuple(atom.piece for atom in atoms))
 
 
 class _Reader:
@@ -99,27 +131,27 @@ class _Reader:
         self.names: set[str] = set()
         self.repeats = 1
 
-    def alternatives(self, flags: _Flags, *, depth: int) -> str:
+    def alternatives(self, flags: _Flags, *, depth: int) -> Piece:
         """Everything up to the end or to an unread ``)``."""
         if depth > _MAX_DEPTH:
             raise RegexError(f"groups nest more than {_MAX_DEPTH} deep", self.at)
-        branches: list[str] = []
-        pieces: list[_Piece] = []
+        branches: list[Piece] = []
+        pieces: list[_Atom] = []
         most = 1
         while self.at < len(self.pattern) and self.pattern[self.at] != ")":
             if self._skip("|"):
-                branches.append("".join(piece.text for piece in pieces))
+                branches.append(_sequence(pieces))
                 most = max([most, *(piece.repeats for piece in pieces)])
                 pieces = []
             elif self._looking_at("(?") and (changed := self._flags_to_end(flags)) is not None:
                 flags = changed
             elif self._looking_at("\\Q"):
-                pieces += [_Piece(_literal(char, flags)) for char in self._quoted()]
+                pieces += [_Atom(One(_literal(char, flags))) for char in self._quoted()]
             else:
                 self._repeated_atom(pieces, flags, depth)
-        branches.append("".join(piece.text for piece in pieces))
+        branches.append(_sequence(pieces))
         self.repeats = max([most, *(piece.repeats for piece in pieces)])
-        return "|".join(branches)
+        return branches[0] if len(branches) == 1 else Choice(tuple(branches))
 
     def _looking_at(self, text: str) -> bool:
         return self.pattern.startswith(text, self.at)
@@ -144,7 +176,7 @@ class _Reader:
         self.at = found.end()
         return _changed(flags, found[1], found[2] or "")
 
-    def _repeated_atom(self, pieces: list[_Piece], flags: _Flags, depth: int) -> None:
+    def _repeated_atom(self, pieces: list[_Atom], flags: _Flags, depth: int) -> None:
         start = self.at
         char = self.pattern[start]
         if char in "*+?":
@@ -158,12 +190,14 @@ class _Reader:
         else:
             pieces.append(self._atom(flags, depth))
 
-    def _quantify(self, pieces: list[_Piece]) -> None:
+    def _quantify(self, pieces: list[_Atom]) -> None:
         start = self.at
         piece = pieces[-1]
         bounds = _bounds(self.pattern, start)
+        lowest: int
+        highest: int | None
         if bounds is None:
-            quantifier = self.pattern[start]
+            lowest, highest = {"*": (0, None), "+": (1, None), "?": (0, 1)}[self.pattern[start]]
             self.at += 1
         else:
             lowest, highest, self.at = bounds
@@ -172,10 +206,8 @@ class _Reader:
             piece.repeats *= max(lowest, highest or 1, 1)
             if piece.repeats > _MAX_REPEAT:
                 raise RegexError(f"nested repetitions amount to more than {_MAX_REPEAT}", start)
-            quantifier = f"{{{lowest},{'' if highest is None else highest}}}"
         # A lazy quantifier accepts the same texts; it matters for what is found within one.
-        if self._skip("?") and self.captures:
-            quantifier += "?"
+        lazy = self._skip("?") and self.captures
         rest = self.pattern[self.at : self.at + 1]
         if rest in {"*", "+", "?"} or (rest == "{" and _bounds(self.pattern, self.at) is not None):
             end = self.at + 1
@@ -183,41 +215,39 @@ class _Reader:
                 f"invalid nested repetition operator {self.pattern[start:end]} (RE2 has no possessive quantifiers)",
                 start,
             )
-        piece.text = f"(?:{piece.text}){quantifier}"
+        piece.piece = Repeat(piece.piece, lowest, highest, lazy)
 
-    def _atom(self, flags: _Flags, depth: int) -> _Piece:
+    def _atom(self, flags: _Flags, depth: int) -> _Atom:
         char = self.pattern[self.at]
         if char == "(":
             return self._group(flags, depth)
         if char == "[":
-            return _Piece(self._class(flags))
+            return _Atom(One(self._class(flags)))
         if char == "\\":
-            return _Piece(self._escape(flags))
+            return _Atom(self._escape(flags))
         self.at += 1
         if char == ".":
-            return _Piece("(?s:.)" if flags.dot_all else "[^\\n]")
+            return _Atom(One("(?s:.)" if flags.dot_all else "[^\\n]"))
         if char == "^":
-            return _Piece("(?m:^)" if flags.multi_line else "\\A")
+            return _Atom(Between("(?m:^)" if flags.multi_line else "\\A"))
         if char == "$":
-            return _Piece("(?m:$)" if flags.multi_line else "\\Z")
-        return _Piece(_literal(char, flags))
+            return _Atom(Between("(?m:$)" if flags.multi_line else "\\Z"))
+        return _Atom(One(_literal(char, flags)))
 
-    def _group(self, flags: _Flags, depth: int) -> _Piece:
+    def _group(self, flags: _Flags, depth: int) -> _Atom:
         start = self.at
         inner = flags
-        opening = "(?:"
+        captured = self.captures
+        named = _NAMED.match(self.pattern, start)
         if self._looking_at("(?"):
             inner = self._group_head(flags)
-            named = re.compile(r"\(\?P?(<\w+>)").match(self.pattern, start)
-            if named and self.captures:
-                opening = f"(?P{named[1]}"
+            captured = captured and named is not None
         else:
             self.at += 1
-            opening = "(" if self.captures else opening
-        text = self.alternatives(inner, depth=depth + 1)
+        inside = self.alternatives(inner, depth=depth + 1)
         if not self._skip(")"):
             raise RegexError("missing closing )", start)
-        return _Piece(f"{opening}{text})", self.repeats)
+        return _Atom(Group(inside, named[1] if named else "") if captured else inside, self.repeats)
 
     def _group_head(self, flags: _Flags) -> _Flags:
         start = self.at
@@ -232,7 +262,7 @@ class _Reader:
         }.items():
             if self._looking_at(absent):
                 raise RegexError(f"RE2 has no {what} {absent}...)", start)
-        if named := re.compile(r"\(\?P?<([^>]*)>").match(self.pattern, start):
+        if named := _NAMED.match(self.pattern, start):
             name = named[1]
             if not re.fullmatch(r"\w+", name, re.ASCII):
                 raise RegexError(f"invalid group name {name!r}", start)
@@ -248,16 +278,16 @@ class _Reader:
             "invalid or unsupported group syntax (?...; RE2 knows (?:...), (?P<name>...) and (?ims)", start
         )
 
-    def _escape(self, flags: _Flags) -> str:
+    def _escape(self, flags: _Flags) -> Piece:
         start = self.at
         char = self.pattern[start + 1 : start + 2]
         if char in {"A", "z", "b", "B"}:
             self.at += 2
             # ``re`` before 3.14 says that \B does not match in an empty text; RE2 says it does.
-            return {"A": "\\A", "z": "\\Z", "b": "(?a:\\b)", "B": "(?!(?a:\\b))"}[char]
+            return Between({"A": "\\A", "z": "\\Z", "b": "(?a:\\b)", "B": "(?!(?a:\\b))"}[char])
         if (ranges := self._class_escape()) is not None:
-            return _class_text(ranges, flags)
-        return _literal(chr(self._character_escape()), flags)
+            return One(_class_text(ranges, flags))
+        return One(_literal(chr(self._character_escape()), flags))
 
     def _class_escape(self) -> Ranges | None:
         r"""``\d``, ``\pL``, ``\P{Lu}`` and their kin; None, nothing read, where it is no class."""

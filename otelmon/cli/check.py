@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from otelmon.cli.options import errors_said, settings_for
-from otelmon.config import Settings, load_settings
+from otelmon.config import DEFAULT_INTERVAL_SECONDS, Settings, load_settings
 from otelmon.document.load import read_document
 from otelmon.document.model import Section
 from otelmon.errors import OtelmonError
+from otelmon.rules.advice import advice
 from otelmon.rules.load import load_rule_file
+from otelmon.rules.model import Group
 
 
 def check(
@@ -21,29 +24,49 @@ def check(
         list[Path] | None,
         typer.Argument(help="Configurations and Prometheus rule files; default: the one that the app would use."),
     ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings too.")] = False,
 ) -> None:
-    """Check configurations and Prometheus rule files; exit 1 and say file, line and what to write if any is wrong."""
+    """Check configurations and Prometheus rule files; exit 1 and say file, line and what to write if any is wrong.
+
+    What is allowed and yet probably not meant is a warning: thresholds that no value reaches, `for` and windows too
+    short for the interval, rules without severity or runbook.
+    """
+    wrong = warned = False
     if not files:
         with errors_said():
-            typer.echo(_summary(settings_for(None)))
-        return
-    wrong = False
-    for path in files:
+            settings = settings_for(None)
+            warned = _warn(settings.groups, settings.interval_seconds)
+            typer.echo(_summary(settings))
+    for path in files or ():
         try:
-            typer.echo(f"{path}: {_check(path)}")
+            said, groups, interval = _check(path)
         except OtelmonError as error:
             wrong = True
             typer.echo(str(error), err=True)
-    if wrong:
+        else:
+            warned = _warn(groups, interval) or warned
+            typer.echo(f"{path}: {said}")
+    if wrong or (strict and warned):
         raise typer.Exit(1)
 
 
-def _check(path: Path) -> str:
+def _warn(groups: Iterable[Group], interval_seconds: float) -> bool:
+    """Say what is probably not meant; whether there is any."""
+    found = advice(groups, interval_seconds=interval_seconds)
+    for problem in found:
+        typer.echo(f"warning: {problem}", err=True)
+    return bool(found)
+
+
+def _check(path: Path) -> tuple[str, tuple[Group, ...], float]:
+    """What a file that is well says, its rules, and how often they would be evaluated."""
     document = read_document(path, name=str(path), environ=os.environ)
     if isinstance(document, Section) and "groups" in document.entries:
         groups = load_rule_file(path)
-        return f"{sum(len(group.rules) for group in groups)} rules in {len(groups)} groups, all well"
-    return _summary(load_settings(path, environ=os.environ, directory=path.parent))
+        said = f"{sum(len(group.rules) for group in groups)} rules in {len(groups)} groups, all well"
+        return said, groups, DEFAULT_INTERVAL_SECONDS
+    settings = load_settings(path, environ=os.environ, directory=path.parent)
+    return _summary(settings), settings.groups, settings.interval_seconds
 
 
 def _summary(settings: Settings) -> str:

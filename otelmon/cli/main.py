@@ -9,6 +9,7 @@ from otelmon.cli.check import check
 from otelmon.cli.incidents import incidents
 from otelmon.cli.init import init
 from otelmon.cli.page import page
+from otelmon.cli.rules import rules
 from otelmon.cli.test import run_tests
 
 app = typer.Typer(
@@ -24,3 +25,4 @@ app.command("test")(run_tests)
 app.command()(ack)
 app.command()(incidents)
 app.add_typer(page, name="page")
+app.add_typer(rules, name="rules")

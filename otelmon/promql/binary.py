@@ -169,12 +169,14 @@ def _objects(vector: Vector, positions: Integers) -> Objects | None:
 def _vector(shape: Shape, size: int, positions: Integers, outcome: _Outcome) -> Vector:
     values = np.full(size, np.nan)
     present = np.zeros(size, dtype=np.bool_)
-    values[positions] = outcome.values
-    present[positions] = outcome.keep
+    # Only what is kept is written: several pairs may lead to one position, all but one of them filtered out.
+    positions = positions[outcome.keep]
+    values[positions] = outcome.values[outcome.keep]
+    present[positions] = True
     histograms = None
     if outcome.objects is not None:
         objects = np.full(size, None, dtype=object)
-        objects[positions] = outcome.objects
+        objects[positions] = outcome.objects[outcome.keep]
         mask = np.array([item is not None for item in objects]) & present
         histograms = Histograms(mask, objects=objects) if mask.any() else None
     return Vector(shape, values, present, histograms)
@@ -221,7 +223,17 @@ def vectors(context: Context, node: Binary, left: Vector, right: Vector) -> Vect
         sides = _Sides(one.values[one_at], many.values[many_at], _objects(one, one_at), _objects(many, many_at))
     else:
         sides = _Sides(many.values[many_at], one.values[one_at], _objects(many, many_at), _objects(one, one_at))
-    return _vector(shape, len(shape), out, _operate(context, node, sides))
+    outcome = _operate(context, node, sides)
+    if matching.cardinality is not Cardinality.ONE_TO_ONE:
+        _refuse_collisions(out[outcome.keep], shape)
+    return _vector(shape, len(shape), out, outcome)
+
+
+def _refuse_collisions(out: Integers, shape: Shape) -> None:
+    """Two results with the same labels are an error; what a comparison filtered out collides with nothing."""
+    same = shape.same()
+    if int(np.bincount(out if same is None else same[out]).max(initial=0)) > 1:
+        raise EvaluationError("multiple matches for labels: grouping labels must ensure unique matches")
 
 
 def _match(
@@ -241,6 +253,7 @@ def _match(
     one_at = holder[one_of[many_groups[many_at]]]
     matched = one_at >= 0
     many_at, one_at = many_at[matched], one_at[matched]
+    # Refused also where a comparison filters all but one away (2.42 did not see that).
     if matching.cardinality is Cardinality.ONE_TO_ONE and int(np.bincount(many_groups[many_at]).max(initial=0)) > 1:
         raise EvaluationError(
             "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
@@ -287,9 +300,6 @@ def _result_labels(
         joined: _Joined = shape.remember(key, lambda: _Joined(shape, one, included))
         out = joined.positions(many_at, one_at)
         shape = joined.shape
-    same = shape.same()
-    if int(np.bincount(out if same is None else same[out]).max(initial=0)) > 1:
-        raise EvaluationError("multiple matches for labels: grouping labels must ensure unique matches")
     return out, shape
 
 

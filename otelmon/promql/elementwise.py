@@ -9,6 +9,7 @@ import numpy as np
 
 from otelmon.promql.ast import Call
 from otelmon.promql.context import Context, scalar_of, string_of, vector_of
+from otelmon.promql.numbers import greater, lesser
 from otelmon.promql.vector import Floats, Vector, single
 
 Function = Callable[[Context, Call, float], Vector]
@@ -62,7 +63,7 @@ def _clamp(context: Context, node: Call, at: float) -> Vector:
     low, high = (scalar_of(context, argument, at) for argument in node.arguments[1:])
     if low > high:
         return of_floats(vector, lambda values: values).kept(np.zeros_like(vector.present))
-    return of_floats(vector, lambda values: np.maximum(low, np.minimum(high, values)))
+    return of_floats(vector, lambda values: greater(low, lesser(high, values)))
 
 
 def _clamp_one(pick: Callable[[float, Floats], Floats]) -> Function:
@@ -140,8 +141,8 @@ ELEMENTWISE: dict[str, Function] = {
     **{name: _mathematics(change) for name, change in MATHEMATICS.items()},
     "round": _round,
     "clamp": _clamp,
-    "clamp_min": _clamp_one(np.maximum),
-    "clamp_max": _clamp_one(np.minimum),
+    "clamp_min": _clamp_one(greater),
+    "clamp_max": _clamp_one(lesser),
     "sort": _sorted(descending=False),
     "sort_desc": _sorted(descending=True),
     "sort_by_label": _sorted_by_label(descending=False),

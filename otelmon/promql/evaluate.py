@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from otelmon.promql.context import Context, Value, scalar_of, string_of, vector_
 from otelmon.promql.distributions import DISTRIBUTIONS
 from otelmon.promql.durations import duration_seconds
 from otelmon.promql.elementwise import ELEMENTWISE
+from otelmon.promql.numbers import greater, lesser
 from otelmon.promql.over_time import OVER_TIME, quantile_over_time
 from otelmon.promql.rates import RATES, predict_linear, smoothed
 from otelmon.promql.reading import instant, ranged
@@ -208,11 +210,11 @@ class Evaluator:
         if not step > 0:
             raise EvaluationError("the step of a subquery must be greater than 0")
         first = int(start // step)
+        self._count(int(end // step) - first)
         instants = []
         for number in range(first, int(end // step) + 2):
             moment = round(number * step, 3)
             if start < moment <= end:
-                self._count(1)
                 instants.append(moment)
         steps = []
         for moment in instants:
@@ -316,8 +318,9 @@ class Evaluator:
                 values = vector.values[vector.floats]
                 return float(values[0]) if values.size == 1 else float("nan")
             case "min_of" | "max_of":
-                pick = np.min if node.function == "min_of" else np.max
-                return float(pick([scalar_of(self, argument, at) for argument in node.arguments]))
+                pick = lesser if node.function == "min_of" else greater
+                arguments = [scalar_of(self, argument, at) for argument in node.arguments]
+                return reduce(lambda one, other: float(pick(one, other)), arguments)
         return None
 
     def _timestamp(self, node: Call, at: float) -> Vector:

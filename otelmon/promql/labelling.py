@@ -6,13 +6,14 @@ import re
 
 import numpy as np
 
+from otelmon.automaton import doubles
 from otelmon.labels import METRIC_NAME, Labels
 from otelmon.matching import MatchOperator
 from otelmon.promql.ast import Call, Expr, MatrixSelector, VectorSelector
 from otelmon.promql.context import Context, string_of, vector_of
 from otelmon.promql.plan import Shape
 from otelmon.promql.vector import EvaluationError, Vector, empty_vector
-from otelmon.re2 import RegexError, full_match
+from otelmon.re2 import RegexError, full_match, read
 
 
 def _check_label(name: str) -> None:
@@ -20,6 +21,7 @@ def _check_label(name: str) -> None:
         raise EvaluationError(f"invalid destination label name in label_replace(): {name!a}")
 
 
+NESTED = "its nested repetitions may take for ever; write one repetition, such as a+ for (a+)+"
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
 
 
@@ -44,14 +46,19 @@ def label_replace(context: Context, node: Call, at: float) -> Vector:
     target, template, source, pattern = (string_of(context, argument, at) for argument in node.arguments[1:])
     _check_label(target)
     try:
-        full_match(pattern)
+        matches, backtracks = full_match(pattern), doubles(read(pattern))
         # RE2 decides what is valid; Python's own engine, which agrees on it, finds the groups.
         compiled = re.compile(pattern, re.DOTALL)
     except (RegexError, re.error) as error:
         raise EvaluationError(f"invalid regular expression in label_replace(): {pattern}: {error}") from error
 
+    if backtracks:
+        raise EvaluationError(f"label_replace() finds no groups by {pattern}: {NESTED}")
+
     def change(labels: Labels) -> Labels:
-        found = compiled.fullmatch(labels.get(source, ""))
+        text = labels.get(source, "")
+        # What does not match is what takes backtracking long, so that is asked first.
+        found = compiled.fullmatch(text) if matches(text) else None
         return labels if found is None else labels.with_label(target, _expanded(template, found))
 
     key = ("label_replace", target, template, source, pattern)

@@ -89,12 +89,10 @@ def _float_increase(floats: FloatRange, matrix: Matrix, *, counter: bool) -> Flo
     rows, first, last = floats.rows, floats.first, floats.last
     safe = np.minimum(first, floats.times.shape[1] - 1)
     begun = floats.values[rows, safe]
-    change = floats.values[rows, last] - begun
+    change = floats.increase() if counter else floats.values[rows, last] - begun
     first_at, last_at = floats.times[rows, safe], floats.times[rows, last]
     zero_after = None
     if counter:
-        lost = replace(floats, first=safe).resets_between()
-        change = change + lost
         zero_after = np.where((change > 0) & (begun >= 0), (last_at - first_at) * (begun / change), np.inf)
     return np.asarray(change * _extrapolation(matrix, first_at, last_at, floats.count, zero_after))
 

@@ -173,14 +173,26 @@ class FloatRange:
         inside = (slots >= self.first[:, None]) & (slots < (self.first + self.count)[:, None])
         return self.times[self.rows, low:high], self.values[self.rows, low:high], inside
 
-    def resets_between(self) -> Floats:
-        """By position what the counter lost by resets within the range."""
+    def increase(self) -> Floats:
+        """By position how much a counter grew from its first sample to its last; garbage where it has none.
+
+        What resets lost is added value by value, as Prometheus does. The difference of two sums of resets would be
+        almost the same, but a counter that fell to 0 and stayed there has to have grown by 0 exactly: a sum's rate is
+        divided by a count's.
+        """
+        first = np.minimum(self.first, self.times.shape[1] - 1)
+        change: Floats = self.values[self.rows, self.last] - self.values[self.rows, first]
+        where = np.arange(self.rows.size)
         if self.resets is not None:
-            lost: Floats = self.resets[self.rows, self.last] - self.resets[self.rows, self.first]
-            return lost
-        _, values, inside = self.spread()
-        fell = inside[:, 1:] & inside[:, :-1] & (values[:, 1:] < values[:, :-1])
-        return np.asarray(np.where(fell, values[:, :-1], 0.0).sum(axis=1))
+            fell = self.resets[self.rows, self.last] != self.resets[self.rows, first]
+            where = np.nonzero(fell & (self.count > 1))[0]
+        if where.size:
+            part = FloatRange(self.times, self.values, None, self.rows[where], self.first[where], self.count[where])
+            _, values, inside = part.spread()
+            falls = inside[:, 1:] & inside[:, :-1] & (values[:, 1:] < values[:, :-1])
+            amounts = np.where(falls, values[:, :-1], 0.0)
+            change[where] = np.cumsum(np.concatenate([change[where, None], amounts], axis=1), axis=1)[:, -1]
+        return change
 
 
 @dataclass(slots=True)

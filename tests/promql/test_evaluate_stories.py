@@ -223,3 +223,38 @@ def test_any_expression_gives_a_value_or_a_reason() -> None:
         assert isinstance(result, Evaluation | Failed), text
         values += isinstance(result, Evaluation)
     assert values > 200
+
+
+def test_a_counter_that_fell_to_zero_and_stayed_there_grew_by_nothing_at_all() -> None:
+    """Else the mean of no requests, 0 / 0, would be infinite and page."""
+    window = Window(retention_seconds=3600)
+    for tick in range(60):
+        # Two restarts, the second just before the end; sums that no binary fraction holds exactly.
+        total = 0.0 if tick in (20, 58, 59) else 0.1 * tick + 0.3
+        window.append([sample("latency_sum", tick * 15, total), sample("latency_count", tick * 15, total and tick)])
+    assert by_label(evaluated("increase(latency_sum[31s])", window, 59 * 15), "job") == {"": 0.0}
+    assert evaluated("rate(latency_sum[31s]) / rate(latency_count[31s]) > 1", window, 59 * 15).vector == ()
+
+
+def test_the_greater_of_nan_and_infinity_is_infinity_as_in_go() -> None:
+    window = Window(retention_seconds=600)
+    for text, expected in (
+        ("clamp_min(vector(Inf), NaN)", math.inf),
+        ("clamp_max(vector(-Inf), NaN)", -math.inf),
+        ("max_of(NaN, Inf)", math.inf),
+        ("min_of(1, 2)", 1.0),
+    ):
+        (element,) = evaluated(text, window, 0).vector
+        assert element.value == expected, text
+    (element,) = evaluated("clamp_min(vector(1), NaN)", window, 0).vector
+    assert isinstance(element.value, float)
+    assert math.isnan(element.value)
+
+
+def test_results_that_a_comparison_filters_out_collide_with_nothing() -> None:
+    window = Window(retention_seconds=600)
+    window.append([sample("many", 0, 1, job="a", pod="x"), sample("many", 0, 3, job="a", pod="y")])
+    window.append([sample("one", 0, 2, job="a", pod="z")])
+    (element,) = evaluated("many > on (job) group_left (pod) one", window, 0).vector
+    assert (element.labels.get("pod"), element.value) == ("z", 3)
+    assert isinstance(Query("many >= bool on (job) group_left (pod) one").evaluate(window, START), Failed)
