@@ -22,7 +22,7 @@ from otelmon.paging.text import Context
 from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.engine import Engine
-from otelmon.runtime.evaluate import RuleRunner
+from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.snapshot import VIEWS
 from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
@@ -131,7 +131,7 @@ def retention_seconds(settings: Settings) -> float:
     """How long samples are kept: as far as any rule looks back, and two intervals more."""
     from otelmon.promql.parse import parse
 
-    lookbacks = [lookback_seconds(rule.expr) for group in settings.groups for rule in group.rules]
+    lookbacks = [rule_lookback_seconds(rule) for group in settings.groups for rule in group.rules]
     lookbacks += [lookback_seconds(parse(text)) for text in VIEWS.values()]
     return max(_LEAST_LOOKBACK_SECONDS, *lookbacks) + 2 * settings.interval_seconds
 

@@ -35,6 +35,7 @@ class WatchedRule:
     group: Group
     query: Query
     condition: Condition | None
+    resolve_when: Query | None = None
     hold_restored_until: datetime | None = None
     alerts: Alerts = field(default_factory=dict)
     recorded: frozenset[Labels] = frozenset()
@@ -80,7 +81,7 @@ class RuleRunner:
                 transitions += remove(saved, at=now).transitions
                 continue
             watched.alerts = restore(watched.rule, saved, saved_at=saved_at, at=now, grace_seconds=_GRACE_SECONDS)
-            watched.hold_restored_until = now + timedelta(seconds=lookback_seconds(watched.rule.expr))
+            watched.hold_restored_until = now + timedelta(seconds=rule_lookback_seconds(watched.rule))
         return RuleResults(transitions=tuple(transitions), alerts=removed)
 
     def run(self, window: Window, at: float) -> RuleResults:
@@ -115,12 +116,14 @@ class RuleRunner:
     def _step(
         self, watched: WatchedRule, rule: AlertingRule, evaluation: Evaluation | Failed, window: Window, at: float
     ) -> tuple[Transition, ...]:
+        queried_at = at - watched.group.query_offset_seconds
         result = step(
             rule,
             watched.alerts,
             evaluation,
             at=_instant(at),
             condition=watched.condition,
+            resolving=None if watched.resolve_when is None else watched.resolve_when.evaluate(window, queried_at),
             expand=_expand,
             limit=watched.group.limit,
             hold_restored_until=watched.hold_restored_until,
@@ -188,8 +191,23 @@ class RuleRunner:
                 watched.hold_restored_until += timedelta(seconds=seconds)
 
 
+def rule_lookback_seconds(rule: Rule) -> float:
+    """How far a rule's expressions look back."""
+    own = lookback_seconds(rule.expr)
+    if not isinstance(rule, AlertingRule) or rule.resolve_when is None or rule.resolve_when.expr is None:
+        return own
+    return max(own, lookback_seconds(rule.resolve_when.expr))
+
+
 def _watch(rule: Rule, group: Group) -> WatchedRule:
-    return WatchedRule(rule=rule, group=group, query=Query(rule.text), condition=condition(rule.expr))
+    wanted = rule.resolve_when if isinstance(rule, AlertingRule) else None
+    return WatchedRule(
+        rule=rule,
+        group=group,
+        query=Query(rule.text),
+        condition=condition(rule.expr),
+        resolve_when=None if wanted is None or wanted.expr is None else Query(wanted.text),
+    )
 
 
 def _expand(text: str, labels: Labels, value: float) -> str:

@@ -76,7 +76,7 @@ def test_once_the_window_had_time_to_fill_absence_resolves_it() -> None:
     story = restarted()
     story.at(15, UNKNOWN, hold_restored_until=minute(16))
     story.at(16, UNKNOWN, hold_restored_until=minute(16))
-    assert story.happened == [("firing", "resolved", "STOPPED")]
+    assert story.happened == [("firing", "resolved", "NO_DATA")]
 
 
 def test_once_it_was_seen_holding_absence_resolves_it_at_any_time() -> None:
