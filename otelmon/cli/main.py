@@ -9,6 +9,8 @@ from otelmon.cli.check import check
 from otelmon.cli.incidents import incidents
 from otelmon.cli.init import init
 from otelmon.cli.page import page
+from otelmon.cli.query import query
+from otelmon.cli.reload import reload
 
 app = typer.Typer(
     name="otelmon",
@@ -21,4 +23,6 @@ app.command()(init)
 app.command()(check)
 app.command()(ack)
 app.command()(incidents)
+app.command()(query)
+app.command()(reload)
 app.add_typer(page, name="page")

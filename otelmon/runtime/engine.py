@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +20,7 @@ from otelmon.oncall.model import OnCall
 from otelmon.paging.decide import decide
 from otelmon.paging.model import Page
 from otelmon.paging.text import Context
+from otelmon.rules.model import Group
 from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
@@ -105,6 +107,19 @@ class Engine:
             if at - self._collected_at >= _SNAPSHOT_AGE_SECONDS:
                 self._collect(at)
             return self._views.evaluate(self.window, max(at, self._collected_at))
+
+    @contextmanager
+    def held(self) -> Iterator[Engine]:
+        """The engine between two ticks, to look at its window and its rules; keep it short, a tick waits."""
+        with self._lock:
+            yield self
+
+    def reload(self, groups: tuple[Group, ...], *, retention_seconds: float, at: float) -> None:
+        """Take up other rules; those that stay keep their state, those that are gone resolve."""
+        with self._lock:
+            results = self.rules.replace(groups, window=self.window, at=at)
+            self.window.retention_seconds = retention_seconds
+            self._conclude(at, results, ())
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped by so many seconds: move the past along, so that nothing fires or resolves for it."""
