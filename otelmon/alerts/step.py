@@ -57,7 +57,8 @@ def step(
     ``condition`` is the comparison at the top of the rule's expression; an alert takes its bound from it.
     ``resolving`` is the evaluation of the rule's ``resolve_when``, where that is an expression. ``limit`` is how many
     alerts the rule may have (0: any number). Until ``hold_restored_until`` (the restart plus the rule's look-back) a
-    restored alert resolves only where the evaluation measured its series and the condition does not hold.
+    restored alert, pending or firing, is over only where the evaluation measured its series and the condition does
+    not hold.
     Alerts put in by hand pass through unchanged. A failed evaluation, and one in which two series end up with the same
     labels, change nothing.
     """
@@ -88,6 +89,9 @@ def step(
     transitions: list[Transition] = []
     for labels, before in _joined(alerts, seen):
         if before is not None and before.manual:
+            after[labels] = before
+            continue
+        if before is not None and labels not in seen and _is_awaited(before, judge):
             after[labels] = before
             continue
         if nothing is not None and labels == nothing.labels:
@@ -164,6 +168,12 @@ def _advance(
         reason = TransitionReason.HELD_FOR if rule.for_seconds else TransitionReason.HELD
         return replace(now, state=AlertState.FIRING, fired_at=at), reason
     return now, TransitionReason.HELD if before is None else None
+
+
+def _is_awaited(before: Alert, judge: Judge) -> bool:
+    """Whether a restored pending alert may still be there once the window has filled."""
+    waiting = before.restored and before.state is AlertState.PENDING and judge.holding
+    return waiting and judge.verdict(before).over is None
 
 
 def _absent(rule: AlertingRule, before: Alert, at: datetime, verdict: Verdict) -> tuple[Alert, TransitionReason | None]:

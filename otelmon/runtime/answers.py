@@ -90,9 +90,9 @@ class Answers:
         start, end, step = (_instant(request, name, None) for name in ("start", "end", "step"))
         if step <= 0 or end < start:
             raise RefusedError("a range needs an end after its start, and a step of more than 0")
+        if (end - start) / step >= MOST_STEPS:
+            raise RefusedError(f"that are more than {MOST_STEPS} steps; take a longer step")
         steps = math.floor((end - start) / step + 1e-9) + 1
-        if steps > MOST_STEPS:
-            raise RefusedError(f"{steps} steps are more than {MOST_STEPS}; take a longer step")
         found: dict[Labels, list[tuple[float, Any]]] = {}
         points = 0
         with self._engine.held() as engine:

@@ -186,9 +186,11 @@ class RuleRunner:
         )
         watched.alerts = result.alerts
         window.append(result.samples)
+        if isinstance(evaluation, Failed):
+            return result.transitions, ""  # told already
         if result.problem:
             self._faults.add(f"rule.{rule.name}", f"the rule {rule.name}: {result.problem}")
-        elif not isinstance(evaluation, Failed):
+        else:
             self._faults.clear(f"rule.{rule.name}")
         return result.transitions, result.problem or ""
 
