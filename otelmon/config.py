@@ -71,8 +71,9 @@ class Settings(BaseModel):
 
     ``service_source`` and ``environment_source`` say in words where the two came from. ``environment`` is None where
     none is declared. ``disabled_by`` names the variable that switched everything off; then nothing else was read.
-    ``exclude_paths`` are paths, or prefixes of paths where they end in ``*``. ``groups`` are the built-in rules as
-    tuned, the user's own, then those of the rule files, ready to evaluate.
+    ``exclude_paths`` are paths, or prefixes of paths where they end in ``*``. ``rule_patterns`` are what
+    ``rule_files:`` says, made absolute, ``rule_files`` what that matched. ``groups`` are the built-in rules as tuned,
+    the user's own, then those of the rule files, ready to evaluate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -92,6 +93,7 @@ class Settings(BaseModel):
     runbook_base_url: str | None = None
     max_series: int = _DEFAULT_MAX_SERIES
     rule_files: tuple[Path, ...] = ()
+    rule_patterns: tuple[str, ...] = ()
     groups: tuple[InstanceOf[Group], ...] = ()
     config_file: Path | None = None
 
@@ -100,8 +102,19 @@ class Settings(BaseModel):
         return (rule for group in self.groups for rule in group.rules if isinstance(rule, AlertingRule))
 
     def alerting_rule(self, name: str) -> AlertingRule | None:
-        """The alerting rule of a name; None where there is none (or it is off)."""
-        return next((rule for rule in self.alerting_rules() if rule.name == name), None)
+        """The first alerting rule of a name; None where there is none (or it is off)."""
+        return next(iter(self.alerting_rules_named(name)), None)
+
+    def alerting_rules_named(self, name: str) -> tuple[AlertingRule, ...]:
+        """The alerting rules of a name: rule files may have several."""
+        return tuple(rule for rule in self.alerting_rules() if rule.name == name)
+
+    def files(self) -> tuple[Path, ...]:
+        """The configuration file and the rule files that there are now, also those that came since it was read."""
+        found = [] if self.config_file is None else [self.config_file]
+        for pattern in self.rule_patterns:
+            found += [path for path in _matching(Path(), pattern) if path not in found]
+        return tuple(found)
 
 
 def find_config(config: str | Path | None, *, environ: Mapping[str, str], directory: Path) -> Path | None:
@@ -194,7 +207,7 @@ class _Reader:
         alerts = None if fields is None else fields.value("alerts")
         groups = expand_alerts(alerts, self.faults, interval_seconds=interval)
         rule_files, file_groups = self.rule_files(base)
-        self.refuse_repeated_names((*groups, *file_groups))
+        self.refuse_taken_names(groups, file_groups)
         max_series = None if fields is None else fields.integer("max_series", low=100, high=10_000_000)
         return Settings(
             service=service,
@@ -210,6 +223,7 @@ class _Reader:
             runbook_base_url=self.runbook_base_url(),
             max_series=max_series or _DEFAULT_MAX_SERIES,
             rule_files=rule_files,
+            rule_patterns=tuple(str((base / scalar.text).absolute()) for scalar in self._scalars("rule_files")),
             groups=(*groups, *file_groups),
             config_file=path,
         )
@@ -395,21 +409,18 @@ class _Reader:
                 self.faults.add_error(error)
         return tuple(paths), tuple(groups)
 
-    def refuse_repeated_names(self, groups: tuple[Group, ...]) -> None:
-        """An alert is found by its name (check_alert, acknowledge, silence), so each name stands for one rule."""
-        first: dict[str, AlertingRule] = {}
-        for group in groups:
+    def refuse_taken_names(self, groups: tuple[Group, ...], file_groups: tuple[Group, ...]) -> None:
+        """A rule file may have several rules of one name, as in Prometheus, but none of those that ``alerts:`` has."""
+        taken = {rule.name: rule.origin for group in groups for rule in group.rules}
+        for group in file_groups:
             for rule in group.rules:
-                if not isinstance(rule, AlertingRule):
-                    continue
-                if rule.name in first:
-                    origin = first[rule.name].origin
+                if isinstance(rule, AlertingRule) and rule.name in taken:
+                    origin = taken[rule.name]
                     message = f"the alert {rule.name!r} is there already ({origin.file}:{origin.line})"
                     problem = Problem(
                         file=rule.origin.file, line=rule.origin.line, message=message, hint="give one another name"
                     )
                     self.faults.problems.append(problem)
-                first.setdefault(rule.name, rule)
 
     def _text(self, name: str) -> str | None:
         text = None if self.fields is None else self.fields.text(name)

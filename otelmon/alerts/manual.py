@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
+from otelmon.alerts.identity import ALERT_NAME, SOURCE, Expand, severity_of
 from otelmon.alerts.model import Alert, AlertState, Transition, TransitionReason
+from otelmon.alerts.over import resolved
 from otelmon.alerts.record import alert_samples
-from otelmon.alerts.step import ALERT_NAME, Expand, Step, severity_of
+from otelmon.alerts.step import Step
 from otelmon.labels import EMPTY_LABELS, Labels
 from otelmon.promql.evaluation import Condition
 from otelmon.rules.model import AlertingRule
 
-SOURCE = "source"
 MANUAL = "manual"
 # An alert by hand resolves this long after the last value that held.
 EXPIRES_AFTER = timedelta(minutes=5)
@@ -107,8 +107,7 @@ def _is_over(alert: Alert, at: datetime) -> bool:
 
 
 def _resolve(alert: Alert, at: datetime, reason: TransitionReason) -> Transition:
-    resolved = replace(alert, state=AlertState.RESOLVED, resolved_at=at)
-    return Transition(alert=resolved, before=alert.state, at=at, reason=reason)
+    return Transition(alert=resolved(alert, at, reason), before=alert.state, at=at, reason=reason)
 
 
 def _result(

@@ -19,6 +19,23 @@ class AlertState(StrEnum):
     RESOLVED = "resolved"
 
 
+class TransitionReason(StrEnum):
+    """Why an alert changed."""
+
+    HELD = "the expression holds"
+    HELD_FOR = "the expression has held for as long as the rule asks"
+    STOPPED = "the expression no longer holds"
+    STOPPED_BEFORE_FIRING = "the expression stopped holding before the alert fired"
+    EXPIRED = "no value was put in by hand for five minutes"
+    LIMIT_EXCEEDED = "the rule has more alerts than its group's limit, so it keeps none"
+    NO_TRAFFIC = "no traffic"
+    NO_DATA = "no data"
+    SERIES_GONE = "its series is gone while others are measured"
+    NOTHING_MEASURED = "nothing is measured for this rule"
+    MEASURED_AGAIN = "there is data again"
+    RULE_REMOVED = "the rule is no longer configured"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """One series of one rule.
@@ -33,6 +50,7 @@ class Alert:
     ``value`` is the value of the last evaluation at which it held, ``bound`` the limit it is compared with.
     ``restored`` is set after a restart until the expression has been measured again: such an alert resolves on a
     measured value only, never because the window is not yet filled.
+    ``ended`` is why a resolved alert is over, None before.
     ``manual`` is set for a value that was put in by hand (``process_alert``), with its ``context``.
     """
 
@@ -52,24 +70,13 @@ class Alert:
     unit: Unit = Unit.NONE
     restored: bool = False
     manual: bool = False
+    ended: TransitionReason | None = None
     context: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The rule's name."""
         return str(self.labels["alertname"])
-
-
-class TransitionReason(StrEnum):
-    """Why an alert changed."""
-
-    HELD = "the expression holds"
-    HELD_FOR = "the expression has held for as long as the rule asks"
-    STOPPED = "the expression no longer holds"
-    STOPPED_BEFORE_FIRING = "the expression stopped holding before the alert fired"
-    EXPIRED = "no value was put in by hand for five minutes"
-    LIMIT_EXCEEDED = "the rule has more alerts than its group's limit, so it keeps none"
-    RULE_REMOVED = "the rule is no longer configured"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

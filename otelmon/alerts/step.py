@@ -1,27 +1,27 @@
 """The state machine of one rule, exactly as Prometheus has it (prometheus/rules/alerting.go, AlertingRule.Eval).
 
-One thing is added: an alert that was restored after a restart resolves on a measured value only, as long as the window
-may not be filled yet.
+What is added decides when a firing alert whose expression no longer holds is over (over.py): a restored one resolves
+on a measured value only, as long as the window may not be filled yet; ``no_data`` and ``resolve_when`` of the rule.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from otelmon.alerts.identity import ALERT_NAME, Expand, severity_of
 from otelmon.alerts.model import Alert, AlertState, Transition, TransitionReason
+from otelmon.alerts.no_data import no_data_alert, step_no_data
+from otelmon.alerts.over import Judge, Verdict, is_unmeasured, resolved
 from otelmon.alerts.record import alert_samples
 from otelmon.labels import METRIC_NAME, Labels
 from otelmon.promql.evaluation import Condition, Element, Evaluation, Failed
-from otelmon.rules.model import AlertingRule, Severity
+from otelmon.rules.model import AlertingRule, NoData
 from otelmon.sample import Sample
 
-ALERT_NAME = "alertname"
-
-# Expands a template with the labels and the value of one series; annotations and the rule's labels are templates.
-Expand = Callable[[str, Labels, float], str]
+_REMOVED = TransitionReason.RULE_REMOVED
+_EXCEEDED = TransitionReason.LIMIT_EXCEEDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +47,18 @@ def step(
     at: datetime,
     expand: Expand,
     condition: Condition | None = None,
+    resolving: Evaluation | Failed | None = None,
     limit: int = 0,
     hold_restored_until: datetime | None = None,
     query_offset_seconds: float = 0.0,
 ) -> Step:
     """The rule's alerts after an evaluation at ``at``.
 
-    ``condition`` is the comparison at the top of the rule's expression; an alert takes its bound from it. ``limit`` is
-    how many alerts the rule may have (0: any number). Until ``hold_restored_until`` (the restart plus the rule's
-    look-back) a restored alert resolves only where the evaluation measured its series and the condition does not hold.
+    ``condition`` is the comparison at the top of the rule's expression; an alert takes its bound from it.
+    ``resolving`` is the evaluation of the rule's ``resolve_when``, where that is an expression. ``limit`` is how many
+    alerts the rule may have (0: any number). Until ``hold_restored_until`` (the restart plus the rule's look-back) a
+    restored alert, pending or firing, is over only where the evaluation measured its series and the condition does
+    not hold.
     Alerts put in by hand pass through unchanged. A failed evaluation, and one in which two series end up with the same
     labels, change nothing.
     """
@@ -71,15 +74,30 @@ def step(
                 "set; aggregate them, or drop the label that makes them equal",
             )
         seen[alert.labels] = alert
-    holding = hold_restored_until is not None and at < hold_restored_until
+    nothing = no_data_alert(rule, at=at, expand=expand) if rule.no_data is NoData.ALERT else None
+    if nothing is not None and is_unmeasured(rule, evaluation, condition):
+        seen.setdefault(nothing.labels, nothing)
+    judge = Judge(
+        rule=rule,
+        evaluation=evaluation,
+        condition=condition,
+        resolving=resolving,
+        holding=hold_restored_until is not None and at < hold_restored_until,
+        at=at,
+    )
     after: dict[Labels, Alert] = {}
     transitions: list[Transition] = []
     for labels, before in _joined(alerts, seen):
         if before is not None and before.manual:
             after[labels] = before
             continue
-        if before is not None and labels not in seen and before.state is AlertState.FIRING:
-            now, reason = _absent(rule, before, at, over=_is_over(before, evaluation, condition, holding=holding))
+        if before is not None and labels not in seen and _is_awaited(before, judge):
+            after[labels] = before
+            continue
+        if nothing is not None and labels == nothing.labels:
+            now, reason = step_no_data(rule, before, seen.get(labels), at=at)
+        elif before is not None and labels not in seen and before.state is AlertState.FIRING:
+            now, reason = _absent(rule, before, at, judge.verdict(before))
         else:
             now, reason = _advance(rule, before, seen.get(labels), at)
         if reason is not None:
@@ -99,16 +117,10 @@ def step(
 def remove(alerts: Mapping[Labels, Alert], *, at: datetime) -> Step:
     """Resolves all alerts of a rule that is no longer configured."""
     transitions = tuple(
-        Transition(alert=_resolved(alert, at), before=alert.state, at=at, reason=TransitionReason.RULE_REMOVED)
+        Transition(alert=resolved(alert, at, _REMOVED), before=alert.state, at=at, reason=_REMOVED)
         for alert in alerts.values()
     )
     return Step(alerts={}, transitions=transitions, samples=alert_samples(alerts, {}, at=at.timestamp()))
-
-
-def severity_of(labels: Labels) -> Severity:
-    """The severity that an alert's labels name; warning where they name none or an unknown one."""
-    value = labels.get("severity", "")
-    return Severity(value) if value in set(Severity) else Severity.WARNING
 
 
 def _joined(alerts: Mapping[Labels, Alert], seen: Mapping[Labels, Alert]) -> Iterator[tuple[Labels, Alert | None]]:
@@ -147,7 +159,8 @@ def _advance(
     """An alert whose expression holds (``seen``), or a pending one whose expression does not."""
     if seen is None:
         assert before is not None  # noqa: S101 (one of the two mappings had it)
-        return _resolved(before, at), TransitionReason.STOPPED_BEFORE_FIRING
+        reason = TransitionReason.STOPPED_BEFORE_FIRING
+        return resolved(before, at, reason), reason
     now = seen
     if before is not None:
         now = replace(seen, state=before.state, active_at=before.active_at, fired_at=before.fired_at)
@@ -157,46 +170,31 @@ def _advance(
     return now, TransitionReason.HELD if before is None else None
 
 
-def _absent(
-    rule: AlertingRule, before: Alert, at: datetime, *, over: bool | None
-) -> tuple[Alert, TransitionReason | None]:
-    """A firing alert whose series is not in the result: over, not over, or (None) nobody can tell."""
-    if over is None:
+def _is_awaited(before: Alert, judge: Judge) -> bool:
+    """Whether a restored pending alert may still be there once the window has filled."""
+    waiting = before.restored and before.state is AlertState.PENDING and judge.holding
+    return waiting and judge.verdict(before).over is None
+
+
+def _absent(rule: AlertingRule, before: Alert, at: datetime, verdict: Verdict) -> tuple[Alert, TransitionReason | None]:
+    """A firing alert whose series is not in the result."""
+    if verdict.over is None:
         return before, None
-    if not over:
+    if not verdict.over:
         return replace(before, stopped_at=None), None
     # Prometheus counts keep_firing_for from the first evaluation at which the alert was absent.
     stopped_at = before.stopped_at or at
     if at - stopped_at < timedelta(seconds=rule.keep_firing_for_seconds):
         return replace(before, stopped_at=stopped_at), None
-    return _resolved(replace(before, stopped_at=stopped_at), at), TransitionReason.STOPPED
-
-
-def _is_over(alert: Alert, evaluation: Evaluation, condition: Condition | None, *, holding: bool) -> bool | None:
-    """Whether an absent firing alert may be taken for over; None where an unfilled window may be the cause."""
-    if not alert.restored or not holding:
-        return True
-    if condition is None or evaluation.measured is None:
-        return None
-    measured = evaluation.measured.get(alert.series)
-    if measured is None:
-        measured = evaluation.measured.get(alert.series.without((METRIC_NAME,)))
-    # 0/0 is what a ratio is before the first request: no measurement.
-    if measured is None or math.isnan(measured):
-        return None
-    return not condition.holds(measured)
+    return resolved(replace(before, stopped_at=stopped_at), at, verdict.reason), verdict.reason
 
 
 def _wiped(alerts: Mapping[Labels, Alert], at: datetime) -> tuple[dict[Labels, Alert], list[Transition]]:
     """No alerts but those put in by hand, and the transitions of the others."""
     kept = {labels: alert for labels, alert in alerts.items() if alert.manual}
     gone = [
-        Transition(alert=_resolved(alert, at), before=alert.state, at=at, reason=TransitionReason.LIMIT_EXCEEDED)
+        Transition(alert=resolved(alert, at, _EXCEEDED), before=alert.state, at=at, reason=_EXCEEDED)
         for alert in alerts.values()
         if not alert.manual
     ]
     return kept, gone
-
-
-def _resolved(alert: Alert, at: datetime) -> Alert:
-    return replace(alert, state=AlertState.RESOLVED, resolved_at=at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from otelmon.alerts.step import Expand
+from otelmon.alerts.identity import Expand
 from otelmon.errors import PromQLError
 from otelmon.labels import Labels
 from otelmon.promql.evaluation import Element, Failed

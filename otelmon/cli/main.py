@@ -9,6 +9,8 @@ from otelmon.cli.check import check
 from otelmon.cli.incidents import incidents
 from otelmon.cli.init import init
 from otelmon.cli.page import page
+from otelmon.cli.query import query
+from otelmon.cli.reload import reload
 from otelmon.cli.rules import rules
 from otelmon.cli.test import run_tests
 
@@ -24,5 +26,7 @@ app.command()(check)
 app.command("test")(run_tests)
 app.command()(ack)
 app.command()(incidents)
+app.command()(query)
+app.command()(reload)
 app.add_typer(page, name="page")
 app.add_typer(rules, name="rules")

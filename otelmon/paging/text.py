@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from otelmon.alerts.model import Alert
+from otelmon.alerts.model import Alert, TransitionReason
 from otelmon.incidents.model import Incident
 from otelmon.labels import METRIC_NAME, Labels
 from otelmon.oncall.model import Mention
@@ -21,6 +21,13 @@ FIRST_STEPS = 3
 # Said elsewhere in the page.
 _SAID_ELSEWHERE = frozenset({METRIC_NAME, "alertname", "severity", "job", "instance"})
 _MOST_IN_TITLE = 3
+# Where an alert is over without having been measured to be: whoever reads "resolved" must not take it for mended.
+_SAID_WHEN_RESOLVED = (
+    TransitionReason.NO_TRAFFIC,
+    TransitionReason.NO_DATA,
+    TransitionReason.SERIES_GONE,
+    TransitionReason.RULE_REMOVED,
+)
 
 
 def _no_steps(rule_name: str) -> tuple[str, ...]:  # noqa: ARG001 (the signature is the caller's)
@@ -73,6 +80,8 @@ def resolved_message(incident: Incident, *, about: Context) -> Message:
     title = f"{_name(alert)} {_place(alert, about)} after {format_span(incident.lasted_seconds or 0.0)}"
     if incident.acknowledged_by:
         title += f", acknowledged by {incident.acknowledged_by}"
+    if alert.ended in _SAID_WHEN_RESOLVED:
+        title += f": {alert.ended.value}"
     return Message(
         severity=incident.severity,
         resolved=True,

@@ -12,16 +12,11 @@ from pathlib import Path
 from otelmon.document.fields import Faults, Fields
 from otelmon.document.load import parse_document, read_document
 from otelmon.document.model import Scalar, Section, Value, describe, is_empty
-from otelmon.errors import PromQLError
 from otelmon.labels import METRIC_NAME, Labels
-from otelmon.promql.ast import Expr, ValueType
-from otelmon.promql.check import value_type
-from otelmon.promql.parse import parse
-from otelmon.promql.supported import check_supported
-from otelmon.rules.model import AlertingRule, Group, Origin, RecordingRule, Rule, Unit
+from otelmon.rules.expression import read_expression
+from otelmon.rules.extensions import Extensions, read_extensions
+from otelmon.rules.model import AlertingRule, Group, Origin, RecordingRule, Rule
 from otelmon.rules.template import template_fault
-
-UNIT_ANNOTATION = "otelmon_unit"
 
 _GROUP_FIELDS = ("name", "interval", "query_offset", "limit", "labels", "rules")
 _RULE_FIELDS = ("alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations")
@@ -66,25 +61,6 @@ def read_groups(document: Value, *, ignore_unknown: bool = False) -> tuple[Group
     return tuple(groups)
 
 
-def read_expression(value: Scalar, faults: Faults, *, key: str) -> Expr | None:
-    """The expression in a scalar, checked; faults point at their place inside of it."""
-    try:
-        expr = parse(value.text)
-        check_supported(expr, value.text)
-    except PromQLError as error:
-        faults.add(value, error.message, key=key, place=value.place_at(error.start))
-        return None
-    kind = value_type(expr)
-    if kind is ValueType.MATRIX:
-        hint = "put a function around it, such as rate(...) or avg_over_time(...)"
-        faults.add(value, "a rule needs a value a series, and this is a range of them", key=key, hint=hint)
-        return None
-    if kind is ValueType.STRING:
-        faults.add(value, "a rule needs a number, and this is a string", key=key, hint="take the inner quotes away")
-        return None
-    return expr
-
-
 def read_labels(fields: Fields, name: str = "labels") -> dict[str, str]:
     """A section of labels; their values are templates."""
     found: dict[str, str] = {}
@@ -117,16 +93,6 @@ def check_template(value: Scalar, faults: Faults, *, key: str) -> None:
     fault = template_fault(value.text)
     if fault is not None:
         faults.add(value, f"template: {fault.message}", key=key, place=value.place_at(fault.offset))
-
-
-def unit_of(annotations: dict[str, str], faults: Faults, where: Section, *, key: str) -> Unit:
-    """The unit that the annotation ``otelmon_unit`` names; none where there is no such annotation."""
-    text = annotations.get(UNIT_ANNOTATION, "")
-    if text in set(Unit):
-        return Unit(text)
-    known = ", ".join(unit for unit in Unit if unit)
-    faults.add(where, f"{text!r} is no unit", key=f"{key}.{UNIT_ANNOTATION}", hint=f"write one of {known}")
-    return Unit.NONE
 
 
 def _is_unset(fields: Fields, name: str) -> bool:
@@ -188,7 +154,11 @@ def _read_rule(value: Value, faults: Faults, *, group_labels: dict[str, str], pa
                 fields.fault(
                     only_alerts, "a recording rule has none", "take it away, or write alert: in place of record:"
                 )
-    unit = unit_of(annotations, faults, value, key=fields.key("annotations"))
+    extensions = Extensions()
+    stated = fields.value("annotations")
+    if expr is not None and isinstance(stated, Section):
+        scalars = {key: entry.value for key, entry in stated.entries.items() if isinstance(entry.value, Scalar)}
+        extensions = read_extensions(scalars, expr, faults, fields.key("annotations"))
     if name is None or expr is None or expr_text is None:
         return None
     origin = Origin(file=value.source.name, line=value.place.line)
@@ -204,7 +174,9 @@ def _read_rule(value: Value, faults: Faults, *, group_labels: dict[str, str], pa
         keep_firing_for_seconds=keep_seconds or 0.0,
         labels=all_labels,
         annotations=annotations,
-        unit=unit,
+        unit=extensions.unit,
+        no_data=extensions.no_data,
+        resolve_when=extensions.resolve_when,
         origin=origin,
     )
 

@@ -34,6 +34,31 @@ class Unit(StrEnum):
     BYTES = "bytes"
 
 
+class NoData(StrEnum):
+    """What becomes of a rule's firing alerts when nothing is measured for them any more.
+
+    ``RESOLVE`` is Prometheus's meaning: what is not there does not hold. ``KEEP`` goes on firing until a value is
+    measured. ``ALERT`` does that too, and pages with an alert of its own that nothing is measured.
+    """
+
+    RESOLVE = "resolve"
+    KEEP = "keep"
+    ALERT = "alert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveWhen:
+    """Hysteresis: what has to be so before a firing alert resolves, once its own expression no longer holds.
+
+    Either ``bound``: the rule's condition must not hold with this bound in place of its own. Or ``expr``: it must
+    return an element whose labels the alert's series has. ``text`` is what was written.
+    """
+
+    text: str
+    bound: float | None = None
+    expr: Expr | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where a rule was written: a path as the user would type it, and a line counted from 1."""
@@ -48,7 +73,8 @@ class AlertingRule:
 
     ``for_seconds`` is how long the expression must hold before the alert fires, ``keep_firing_for_seconds`` how long
     it goes on firing after the expression stopped holding. ``annotations`` and ``labels`` are templates.
-    ``unit`` is an otelmon extension, kept in the annotation ``otelmon_unit`` so that the file stays Prometheus's.
+    ``unit``, ``no_data`` and ``resolve_when`` are otelmon extensions, kept in the annotations ``otelmon_unit``,
+    ``otelmon_no_data`` and ``otelmon_resolve_when`` so that the file stays Prometheus's.
     """
 
     name: str
@@ -59,6 +85,8 @@ class AlertingRule:
     labels: Labels = EMPTY_LABELS
     annotations: Mapping[str, str] = field(default_factory=dict)
     unit: Unit = Unit.NONE
+    no_data: NoData = NoData.RESOLVE
+    resolve_when: ResolveWhen | None = None
     origin: Origin
 
     @property

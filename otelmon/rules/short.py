@@ -22,13 +22,15 @@ from otelmon.labels import METRIC_NAME, Labels
 from otelmon.promql.ast import Expr, Number
 from otelmon.promql.parse import parse
 from otelmon.rules.builtin import BUILTIN_GROUP, Builtin, builtins
-from otelmon.rules.load import (
+from otelmon.rules.expression import read_expression
+from otelmon.rules.extensions import (
+    NO_DATA_ANNOTATION,
+    RESOLVE_WHEN_ANNOTATION,
     UNIT_ANNOTATION,
-    check_template,
-    read_annotations,
-    read_expression,
-    read_labels,
+    read_no_data,
+    read_resolve_when,
 )
+from otelmon.rules.load import check_template, read_annotations, read_labels
 from otelmon.rules.model import AlertingRule, Group, Origin, Severity, Unit
 from otelmon.rules.quantity import QuantityError, parse_percentile, parse_threshold
 from otelmon.rules.spelling import prometheus_spelling
@@ -37,7 +39,7 @@ from otelmon.rules.tune import Tuning, counter_windows_of, tuned, windows_of
 OWN_GROUP = "alerts"
 
 _TEXTS = ("summary", "description", "title", "runbook")
-_SHARED = ("severity", "for", "keep_firing_for", "enabled", "labels", *_TEXTS)
+_SHARED = ("severity", "for", "keep_firing_for", "no_data", "resolve_when", "enabled", "labels", *_TEXTS)
 _OWN = ("expr", "unit", "annotations", *_SHARED)
 _LONGEST_WINDOW = 86_400.0
 _LONGEST_FOR = 7 * 86_400.0
@@ -231,6 +233,8 @@ def _with_shared_fields(rule: AlertingRule, fields: Fields, *, enabled: bool | N
             check_template(scalar, fields.faults, key=fields.key(name))
             is_address = name == "runbook" and scalar.text.startswith(("https://", "http://"))
             annotations["runbook_url" if is_address else name] = scalar.text
+    rule, stated = _with_lifecycle(rule, fields)
+    annotations |= stated
     if enabled is False:
         return None
     return replace(
@@ -239,6 +243,24 @@ def _with_shared_fields(rule: AlertingRule, fields: Fields, *, enabled: bool | N
         annotations=annotations,
         keep_firing_for_seconds=rule.keep_firing_for_seconds if keep is None else keep,
     )
+
+
+def _with_lifecycle(rule: AlertingRule, fields: Fields) -> tuple[AlertingRule, dict[str, str]]:
+    """The rule with ``no_data`` and ``resolve_when``, and the annotations that say the same in a rule file."""
+    stated: dict[str, str] = {}
+    scalar = _scalar(fields, "no_data")
+    no_data = None if scalar is None else read_no_data(scalar, fields.faults, key=fields.key("no_data"))
+    if no_data is not None:
+        rule = replace(rule, no_data=no_data)
+        stated[NO_DATA_ANNOTATION] = no_data.value
+    scalar = _scalar(fields, "resolve_when")
+    # After a fault a number stands in for the expression: nothing can be said of the two together.
+    if scalar is not None and not isinstance(rule.expr, Number):
+        key = fields.key("resolve_when")
+        wanted = read_resolve_when(scalar, rule.expr, rule.unit, fields.faults, key=key)
+        rule = replace(rule, resolve_when=wanted)
+        stated[RESOLVE_WHEN_ANNOTATION] = scalar.text.strip()
+    return rule, stated
 
 
 def _check_windows(scalar: Scalar, expr: Expr, faults: Faults, interval: float, *, key: str) -> None:

@@ -13,6 +13,7 @@ from otelmon.config import Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
 from otelmon.instrument.recorder import RequestRecorder
+from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.log import LogNotifier
 from otelmon.notify.notifier import Notifier
@@ -22,7 +23,7 @@ from otelmon.paging.text import Context
 from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.engine import Engine
-from otelmon.runtime.evaluate import RuleRunner
+from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.snapshot import VIEWS
 from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
@@ -89,7 +90,12 @@ def assemble(
     engine = Engine(
         collector=collector,
         window=Window(retention_seconds=retention_seconds(settings), max_series=settings.max_series),
-        rules=RuleRunner(settings.groups, interval_seconds=settings.interval_seconds, faults=faults),
+        rules=RuleRunner(
+            settings.groups,
+            interval_seconds=settings.interval_seconds,
+            faults=faults,
+            about=Labels({"job": settings.service, "instance": settings.instance}),
+        ),
         disk=disk,
         journal=journal,
         on_call=FixedOnCall(mentions=settings.discord.mention),
@@ -131,7 +137,7 @@ def retention_seconds(settings: Settings) -> float:
     """How long samples are kept: as far as any rule looks back, and two intervals more."""
     from otelmon.promql.parse import parse
 
-    lookbacks = [lookback_seconds(rule.expr) for group in settings.groups for rule in group.rules]
+    lookbacks = [rule_lookback_seconds(rule) for group in settings.groups for rule in group.rules]
     lookbacks += [lookback_seconds(parse(text)) for text in VIEWS.values()]
     return max(_LEAST_LOOKBACK_SECONDS, *lookbacks) + 2 * settings.interval_seconds
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -14,7 +15,7 @@ from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
 from otelmon.incidents.missed import missed
-from otelmon.incidents.model import Change, Incident
+from otelmon.incidents.model import Change, Incident, IncidentState
 from otelmon.incidents.step import shift as shift_incidents
 from otelmon.incidents.step import step as step_incidents
 from otelmon.labels import Labels
@@ -23,6 +24,7 @@ from otelmon.oncall.model import OnCall
 from otelmon.paging.decide import decide
 from otelmon.paging.model import Page
 from otelmon.paging.text import Context
+from otelmon.rules.model import Group
 from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
@@ -83,13 +85,29 @@ class Engine:
             restored = self.disk.restore()
             if restored.saved_at is None:
                 return
-            self._incidents, self._known_ids = restored.incidents, restored.known_ids
+            self._incidents, self._known_ids = self._told(restored.incidents, at), restored.known_ids
             removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
             since = at - self.window.retention_seconds
             self.window.append(sample for sample in self.disk.samples(since) if sample.at < at)
             self._conclude(at, removed, ())
         except StateError as error:
             self.faults.add("state", f"the state of the last run cannot be read: {error}")
+
+    def _told(self, incidents: Mapping[str, Incident], at: float) -> Mapping[str, Incident]:
+        """The incidents that somebody was told of.
+
+        A run with paging off, or with another target, opens incidents that nobody here ever heard of. They are closed,
+        so that what still fires opens new ones and pages.
+        """
+        if self.disk is None or not self.targets:
+            return incidents
+        told = self.disk.paged(incidents, self.targets)
+        untold = [incident for key, incident in incidents.items() if key not in told]
+        if untold:
+            now = datetime.fromtimestamp(at, UTC)
+            closed = [replace(each, state=IncidentState.RESOLVED, resolved_at=now) for each in untold]
+            self.disk.save(now, alerts={}, incidents=closed)
+        return {key: incident for key, incident in incidents.items() if key in told}
 
     def tick(self, at: float) -> None:
         """Collect, evaluate the rules, step the alerts and incidents, decide on pages, and write it all."""
@@ -125,6 +143,20 @@ class Engine:
                 collected = self._collect(at)
                 self._unsaved += [each for each in collected if each.start_at is not None or _is_end(each)]
             return self._views.evaluate(self.window, max(at, self._collected_at))
+
+    @contextmanager
+    def held(self) -> Iterator[Engine]:
+        """The engine between two ticks, to look at its window and its rules; keep it short, a tick waits."""
+        with self._lock:
+            yield self
+
+    def reload(self, groups: tuple[Group, ...], *, retention_seconds: float, at: float) -> None:
+        """Take up other rules; those that stay keep their state, those that are gone resolve."""
+        with self._turn:
+            with self._lock:
+                results = self.rules.replace(groups, window=self.window, at=at)
+                self.window.retention_seconds = retention_seconds
+            self._conclude(at, results, ())
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped by so many seconds: move the past along, so that nothing fires or resolves for it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -11,17 +11,20 @@ from otelmon.alerts.model import Alert, Transition
 from otelmon.alerts.restore import restore, shift
 from otelmon.alerts.step import remove, step
 from otelmon.alerts.wording import wording
+from otelmon.clock import SystemClock
 from otelmon.collect.pace import Pace
 from otelmon.faults import Faults
-from otelmon.labels import METRIC_NAME, Labels
+from otelmon.labels import EMPTY_LABELS, METRIC_NAME, Labels
 from otelmon.promql.analyze import condition, lookback_seconds
 from otelmon.promql.evaluation import Condition, Evaluation, Failed
 from otelmon.promql.query import Query
+from otelmon.rules.identity import rule_keys
 from otelmon.rules.model import AlertingRule, Group, RecordingRule, Rule
 from otelmon.sample import STALE, Sample
 from otelmon.window.window import Window
 
 Alerts = Mapping[Labels, Alert]
+GroupKey = tuple[str, str]
 
 # Prometheus lets a restored pending alert wait 10 more minutes, for its scrapes to come in. Our window is restored too,
 # and an app restarts with each deploy: waiting each time would put off a long `for` for ever.
@@ -32,18 +35,31 @@ _GRACE_SECONDS = 0.0
 class WatchedRule:
     """A rule with its compiled query and the alerts (or recorded series) that it has now."""
 
+    key: str
     rule: Rule
     group: Group
     query: Query
     condition: Condition | None
+    resolve_when: Query | None = None
     hold_restored_until: datetime | None = None
     alerts: Alerts = field(default_factory=dict)
     recorded: frozenset[Labels] = frozenset()
+    last: LastEvaluation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastEvaluation:
+    """How a rule fared when it was last evaluated, at unix second ``at``; ``problem`` is empty where all went well."""
+
+    at: float
+    took_seconds: float
+    selected_series: int
+    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleResults:
-    """What one round of evaluation changed: transitions, and the alerts of each rule that was evaluated."""
+    """What one round of evaluation changed: transitions, and by key the alerts of each rule that was evaluated."""
 
     transitions: tuple[Transition, ...] = ()
     alerts: Mapping[str, Alerts] = field(default_factory=dict)
@@ -52,36 +68,67 @@ class RuleResults:
 class RuleRunner:
     """Evaluates groups of rules on a window and keeps the alerts of each rule."""
 
-    def __init__(self, groups: tuple[Group, ...], *, interval_seconds: float, faults: Faults) -> None:
+    def __init__(
+        self,
+        groups: tuple[Group, ...],
+        *,
+        interval_seconds: float,
+        faults: Faults,
+        monotonic: Callable[[], float] | None = None,
+        about: Labels = EMPTY_LABELS,
+    ) -> None:
+        """``about`` are the labels of every series (job, instance), for alerts that are put in by hand."""
         self._interval_seconds = interval_seconds
         self._faults = faults
-        self._groups = groups
-        self._due_at: dict[str, float] = {}
-        self._watched: dict[str, list[WatchedRule]] = {}
-        self._alerting: dict[str, WatchedRule] = {}
-        for group in groups:
-            watched = [_watch(rule, group) for rule in group.rules]
-            self._watched[group.name] = watched
-            self._alerting.update({each.rule.name: each for each in watched if isinstance(each.rule, AlertingRule)})
+        self._about = about
+        self._monotonic = monotonic or SystemClock().monotonic
+        self._due_at: dict[GroupKey, float] = {}
+        self._watched = _watch_all(groups, {})
+
+    @property
+    def watched(self) -> Iterator[WatchedRule]:
+        """Every rule, in the order of evaluation."""
+        return (watched for _, rules in self._watched for watched in rules)
 
     @property
     def alerts(self) -> dict[str, Alerts]:
-        """The alerts of each alerting rule, by its name."""
-        return {name: watched.alerts for name, watched in self._alerting.items()}
+        """The alerts of each alerting rule, by its key."""
+        return {watched.key: watched.alerts for watched in self._alerting()}
+
+    def _alerting(self) -> Iterator[WatchedRule]:
+        return (watched for watched in self.watched if isinstance(watched.rule, AlertingRule))
+
+    def replace(self, groups: tuple[Group, ...], *, window: Window, at: float) -> RuleResults:
+        """Take up other rules: a rule that stays (see ``rule_keys``) keeps its state, those that are gone resolve."""
+        before = {watched.key: watched for watched in self.watched}
+        taken = _watch_all(groups, before)
+        self._watched = taken
+        gone = before.keys() - {watched.key for watched in self.watched}
+        transitions: list[Transition] = []
+        for key in sorted(gone):
+            removed = remove(before[key].alerts, at=_instant(at))
+            transitions += removed.transitions
+            ended = [Sample(labels=labels, at=at, value=STALE) for labels in before[key].recorded]
+            window.append([*removed.samples, *ended])
+        return RuleResults(
+            transitions=tuple(transitions),
+            alerts={key: {} for key in gone if isinstance(before[key].rule, AlertingRule)},
+        )
 
     def restore(self, alerts: Mapping[str, Alerts], *, saved_at: datetime, at: float) -> RuleResults:
         """Go on from the alerts of an earlier process; those of rules that are gone are resolved."""
         now = _instant(at)
         transitions: list[Transition] = []
         removed: dict[str, Alerts] = {}
-        for name, saved in alerts.items():
-            watched = self._alerting.get(name)
+        known = {watched.key: watched for watched in self._alerting()}
+        for key, saved in alerts.items():
+            watched = known.get(key)
             if watched is None or not isinstance(watched.rule, AlertingRule):
-                removed[name] = {}
+                removed[key] = {}
                 transitions += remove(saved, at=now).transitions
                 continue
             watched.alerts = restore(watched.rule, saved, saved_at=saved_at, at=now, grace_seconds=_GRACE_SECONDS)
-            watched.hold_restored_until = now + timedelta(seconds=lookback_seconds(watched.rule.expr))
+            watched.hold_restored_until = now + timedelta(seconds=rule_lookback_seconds(watched.rule))
         return RuleResults(transitions=tuple(transitions), alerts=removed)
 
     def run(self, window: Window, at: float) -> RuleResults:
@@ -89,41 +136,55 @@ class RuleRunner:
         transitions: list[Transition] = []
         changed: dict[str, Alerts] = {}
         pace = Pace()
-        for group in self._groups:
+        for group, rules in self._watched:
             interval = group.interval_seconds or self._interval_seconds
             # Half a tick of grace, so that a tick that comes a moment early does not cost the group a whole interval.
-            if at < self._due_at.get(group.name, at) - self._interval_seconds / 2:
+            if at < self._due_at.get(_group_key(group), at) - self._interval_seconds / 2:
                 continue
-            self._due_at[group.name] = at + interval
-            for watched in self._watched[group.name]:
+            self._due_at[_group_key(group)] = at + interval
+            for watched in rules:
                 transitions += self._run_rule(watched, window, at)
                 if isinstance(watched.rule, AlertingRule):
-                    changed[watched.rule.name] = watched.alerts
+                    changed[watched.key] = watched.alerts
                 pace.rest()
         return RuleResults(transitions=tuple(transitions), alerts=changed)
 
     def _run_rule(self, watched: WatchedRule, window: Window, at: float) -> tuple[Transition, ...]:
         name = watched.rule.name
+        began = self._monotonic()
+        selected, problem = 0, ""
+        transitions: tuple[Transition, ...] = ()
         try:
             evaluation = watched.query.evaluate(window, at - watched.group.query_offset_seconds)
             if isinstance(evaluation, Failed):
-                self._faults.add(f"rule.{name}", f"the rule {name} cannot be evaluated: {evaluation.reason}")
+                problem = evaluation.reason
+                self._faults.add(f"rule.{name}", f"the rule {name} cannot be evaluated: {problem}")
+            else:
+                selected = evaluation.selected_series
             if isinstance(watched.rule, AlertingRule):
-                return self._step(watched, watched.rule, evaluation, window, at)
-            self._record(watched, watched.rule, evaluation, window, at)
+                transitions, told = self._step(watched, watched.rule, evaluation, window, at)
+            else:
+                told = self._record(watched, watched.rule, evaluation, window, at)
+            problem = problem or told
         except Exception as error:  # noqa: BLE001 (one rule's failure must not stop the others)
+            problem = f"{type(error).__name__}: {error}"
             self._faults.add(f"rule.{name}", f"the rule {name} failed", error)
-        return ()
+        watched.last = LastEvaluation(
+            at=at, took_seconds=self._monotonic() - began, selected_series=selected, problem=problem
+        )
+        return transitions
 
     def _step(
         self, watched: WatchedRule, rule: AlertingRule, evaluation: Evaluation | Failed, window: Window, at: float
-    ) -> tuple[Transition, ...]:
+    ) -> tuple[tuple[Transition, ...], str]:
+        queried_at = at - watched.group.query_offset_seconds
         result = step(
             rule,
             watched.alerts,
             evaluation,
             at=_instant(at),
             condition=watched.condition,
+            resolving=None if watched.resolve_when is None else watched.resolve_when.evaluate(window, queried_at),
             expand=wording(window, at=at),
             limit=watched.group.limit,
             hold_restored_until=watched.hold_restored_until,
@@ -131,35 +192,39 @@ class RuleRunner:
         )
         watched.alerts = result.alerts
         window.append(result.samples)
-        if result.problem and not isinstance(evaluation, Failed):  # that was said already
+        if isinstance(evaluation, Failed):
+            return result.transitions, ""  # told already
+        if result.problem:
             self._faults.add(f"rule.{rule.name}", f"the rule {rule.name}: {result.problem}")
-        elif not isinstance(evaluation, Failed):
+        else:
             self._faults.clear(f"rule.{rule.name}")
-        return result.transitions
+        return result.transitions, result.problem or ""
 
     def _record(
         self, watched: WatchedRule, rule: RecordingRule, evaluation: Evaluation | Failed, window: Window, at: float
-    ) -> None:
+    ) -> str:
         if isinstance(evaluation, Failed):
-            return
+            return ""
+        problem = ""
         values = {
             element.labels.with_labels({**rule.labels, METRIC_NAME: rule.name}): element.value
             for element in evaluation.vector
         }
         if watched.group.limit and len(values) > watched.group.limit:
-            limit = watched.group.limit
-            self._faults.add(f"rule.{rule.name}", f"the rule {rule.name} records {len(values)} series, limit {limit}")
+            problem = f"it records {len(values)} series, limit {watched.group.limit}"
+            self._faults.add(f"rule.{rule.name}", f"the rule {rule.name}: {problem}")
             values = {}
         else:
             self._faults.clear(f"rule.{rule.name}")
         ended = [Sample(labels=labels, at=at, value=STALE) for labels in watched.recorded - values.keys()]
         window.append([*(Sample(labels=labels, at=at, value=value) for labels, value in values.items()), *ended])
         watched.recorded = frozenset(values)
+        return problem
 
     def process(self, window: Window, name: str, value: float, context: Mapping[str, str], at: float) -> RuleResults:
         """Put a value through a rule's alert by hand; its texts may query the window."""
-        watched = self._alerting[name]
-        if watched.condition is None or not isinstance(watched.rule, AlertingRule):
+        watched = next((each for each in self._alerting() if each.rule.name == name), None)
+        if watched is None or watched.condition is None or not isinstance(watched.rule, AlertingRule):
             return RuleResults()
         result = manual_step(
             watched.rule,
@@ -169,32 +234,74 @@ class RuleRunner:
             expand=wording(window, at=at),
             context=context,
             at=_instant(at),
+            about=self._about,
         )
         watched.alerts = result.alerts
-        return RuleResults(transitions=result.transitions, alerts={name: watched.alerts})
+        return RuleResults(transitions=result.transitions, alerts={watched.key: watched.alerts})
 
     def expire_manual(self, at: float) -> RuleResults:
         """Resolve what was put in by hand and not renewed."""
         transitions: list[Transition] = []
         changed: dict[str, Alerts] = {}
-        for name, watched in self._alerting.items():
+        for watched in self._alerting():
             result = expire(watched.alerts, at=_instant(at))
             if result.transitions:
-                watched.alerts = changed[name] = result.alerts
+                watched.alerts = changed[watched.key] = result.alerts
                 transitions += result.transitions
         return RuleResults(transitions=tuple(transitions), alerts=changed)
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: move what is remembered of time by as much."""
-        self._due_at = {name: at + seconds for name, at in self._due_at.items()}
-        for watched in self._alerting.values():
+        self._due_at = {key: at + seconds for key, at in self._due_at.items()}
+        for watched in self._alerting():
             watched.alerts = shift(watched.alerts, seconds)
             if watched.hold_restored_until is not None:
                 watched.hold_restored_until += timedelta(seconds=seconds)
 
 
-def _watch(rule: Rule, group: Group) -> WatchedRule:
-    return WatchedRule(rule=rule, group=group, query=Query(rule.text), condition=condition(rule.expr))
+def rule_lookback_seconds(rule: Rule) -> float:
+    """How far a rule's expressions look back."""
+    own = lookback_seconds(rule.expr)
+    if not isinstance(rule, AlertingRule) or rule.resolve_when is None or rule.resolve_when.expr is None:
+        return own
+    return max(own, lookback_seconds(rule.resolve_when.expr))
+
+
+def _group_key(group: Group) -> GroupKey:
+    # As in Prometheus, two files may each have a group of one name.
+    return group.origin.file, group.name
+
+
+def _watch_all(
+    groups: tuple[Group, ...], before: Mapping[str, WatchedRule]
+) -> tuple[tuple[Group, tuple[WatchedRule, ...]], ...]:
+    """Each group with its rules, which take up the state of the rule that had their key."""
+    return tuple(
+        (group, tuple(_watch(key, rule, group, before.get(key)) for key, rule in zip(keys, group.rules, strict=True)))
+        for group, keys in zip(groups, rule_keys(groups), strict=True)
+    )
+
+
+def _watch(key: str, rule: Rule, group: Group, before: WatchedRule | None) -> WatchedRule:
+    watched = _compiled(key, rule, group)
+    if before is not None:
+        if before.rule.text == rule.text:
+            watched.query = before.query  # with its plans
+        watched.alerts, watched.recorded, watched.last = before.alerts, before.recorded, before.last
+        watched.hold_restored_until = before.hold_restored_until
+    return watched
+
+
+def _compiled(key: str, rule: Rule, group: Group) -> WatchedRule:
+    wanted = rule.resolve_when if isinstance(rule, AlertingRule) else None
+    return WatchedRule(
+        key=key,
+        rule=rule,
+        group=group,
+        query=Query(rule.text),
+        condition=condition(rule.expr),
+        resolve_when=None if wanted is None or wanted.expr is None else Query(wanted.text),
+    )
 
 
 def _instant(at: float) -> datetime:

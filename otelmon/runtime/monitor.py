@@ -25,6 +25,7 @@ from otelmon.promql.analyze import condition
 from otelmon.rules.model import AlertingRule, Severity
 from otelmon.rules.runbooks import runbook_link
 from otelmon.runtime.by_hand import ByHand
+from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.startup import startup_line, startup_warnings
 from otelmon.runtime.switch import PagingDecision, decide_paging, development_sign
@@ -58,8 +59,16 @@ class AlertCheck:
 class Monitor:
     """The watching of this process: `snapshot`, `check_alert`, `process_alert`, `stop`."""
 
-    def __init__(self, settings: Settings, paging: PagingDecision, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        paging: PagingDecision,
+        *,
+        clock: Clock | None = None,
+        load: Callable[[], Settings] | None = None,
+    ) -> None:
         self.settings = settings
+        self._rule_files = None if load is None or not settings.enabled else RuleFiles(settings, load)
         self.paging = paging
         self.faults = Faults()
         self._clock = clock or SystemClock()
@@ -130,9 +139,15 @@ class Monitor:
                 middlewares=self._middlewares,
                 clock=self._clock,
                 faults=self.faults,
+                rule_files=self._rule_files,
+                on_reload=self._adopt,
             )
             self._watch_process = os.getpid()
             atexit.register(self._pause)
+
+    def _adopt(self, settings: Settings) -> None:
+        """Other rules are evaluated now."""
+        self.settings = settings
 
     def _pause(self) -> None:
         """Deliver what is due and end the threads; `run` starts them again."""
@@ -195,11 +210,15 @@ class Monitor:
         forget(self)
 
     def _rule(self, name: str) -> AlertingRule:
-        rule = self.settings.alerting_rule(name)
-        if rule is None:
-            known = ", ".join(sorted(rule.name for rule in self.settings.alerting_rules()))
+        rules = self.settings.alerting_rules_named(name)
+        if not rules:
+            known = ", ".join(sorted({rule.name for rule in self.settings.alerting_rules()}))
             raise ConfigError([Problem(message=f"there is no alert {name!r}", hint=f"the alerts are {known}")])
-        return rule
+        if len(rules) > 1:
+            places = ", ".join(f"{rule.origin.file}:{rule.origin.line}" for rule in rules)
+            hint = "give the one that you mean a name of its own"
+            raise ConfigError([Problem(message=f"several rules are named {name!r} ({places})", hint=hint)])
+        return rules[0]
 
 
 _running: Monitor | None = None
@@ -228,7 +247,8 @@ def start_monitor(
     global _running  # noqa: PLW0603
     if _running is not None:
         return _running, add(_running)
-    monitor = Monitor(*_decide(app, config=config, paging=paging, beside=beside))
+    settings, decided, load = _decide(app, config=config, paging=paging, beside=beside)
+    monitor = Monitor(settings, decided, load=load)
     added = add(monitor)
     _running = monitor
     _say(monitor)
@@ -237,25 +257,28 @@ def start_monitor(
 
 def _decide(
     app: Any, *, config: str | Path | None, paging: str | None, beside: Path | None
-) -> tuple[Settings, PagingDecision]:
+) -> tuple[Settings, PagingDecision, Callable[[], Settings]]:
     title = getattr(app, "title", None)
     here = Path.cwd()
     found_beside = beside is not None and find_config(None, environ={}, directory=beside) is not None
-    settings = load_settings(
+    load = partial(
+        load_settings,
         config,
         environ=os.environ,
         directory=beside if beside is not None and found_beside else here,
         application=title if isinstance(title, str) else None,
     )
+    settings = load()
     if paging is not None and paging not in set(PagingMode):
         message = f"paging={paging!r} is not known"
         raise ConfigError([Problem(message=message, hint='write "auto", "on" or "off"')])
-    return settings, decide_paging(
+    decided = decide_paging(
         settings.paging if paging is None else PagingMode(paging),
         environment=settings.environment,
         has_webhook=settings.discord.webhook_url is not None,
         development=development_sign(app, argv=sys.argv, environ=os.environ, modules=sys.modules),
     )
+    return settings, decided, load
 
 
 def _say(monitor: Monitor) -> None:

@@ -1,6 +1,7 @@
 """Watch: the threads of one watching process. The engine ticks in one, pages leave in another, OTLP in a third.
 
-A slow network therefore delays no tick, and a slow OTLP backend no page. All three are daemon threads: an app that
+A slow network therefore delays no tick, and a slow OTLP backend no page. Two more look at the rule files and answer
+`otelmon query`: neither a slow disk nor an impatient person delays a tick. All are daemon threads: an app that
 is killed is not held up by its monitor, and what they owe is in the state directory.
 """
 
@@ -24,12 +25,14 @@ from otelmon.instrument.portable import settle
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.instrument.requests import RequestMiddleware
 from otelmon.runtime.by_hand import ByHand
+from otelmon.runtime.reload import Reloader, RuleFiles
 from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
     from otelmon.notify.worker import Worker
     from otelmon.runtime.assemble import Assembly
+    from otelmon.runtime.control import ControlServer
     from otelmon.runtime.engine import Engine
 
 # How soon an acknowledgement made by another process is seen.
@@ -37,6 +40,8 @@ _POLL_SECONDS = 1.0
 _LEAST_TOLERANCE_SECONDS = 10.0
 # To let files and connections go, also when the time of a stop is over.
 _LEAST_CLOSE_SECONDS = 1.0
+# How often the configuration and the rule files are looked at; a change counts once they were the same twice.
+_FILES_SECONDS = 2.0
 
 
 class Watch:
@@ -56,8 +61,13 @@ class Watch:
         middlewares: Sequence[RequestMiddleware],
         clock: Clock,
         faults: Faults,
+        rule_files: RuleFiles | None = None,
+        on_reload: Callable[[Settings], None] = lambda _: None,
     ) -> None:
         self._settings = settings
+        self._rule_files = rule_files
+        self._on_reload = on_reload
+        self._control: ControlServer | None = None
         self._pages = pages
         self._recorder = recorder
         self._clock = clock
@@ -111,6 +121,8 @@ class Watch:
         self._stop.set()
         self._wake.set()
         self._deliver.set()
+        if self._control is not None:
+            self._control.wake()
         for lag in self._lags:
             lag.stop()
         for thread in self._threads:
@@ -161,7 +173,27 @@ class Watch:
         self._spawn("otelmon-delivery", partial(self._run_delivery, assembly.workers))
         if assembly.export is not None:
             self._spawn("otelmon-export", partial(self._run_export, assembly))
+        self._spawn_control(assembly.engine)
         self._run_ticks(assembly.engine)
+
+    def _spawn_control(self, engine: Engine) -> None:
+        """What people change and ask while the app runs: rule files, and the socket of `otelmon query`."""
+        from otelmon.runtime.answers import Answers
+        from otelmon.runtime.control import ControlServer
+
+        reloader = None
+        if self._rule_files is not None:
+            reloader = Reloader(self._rule_files, engine, now=self._now, on_reload=self._on_reload, faults=self._faults)
+            self._spawn("otelmon-files", partial(self._run_files, reloader))
+        answers = Answers(engine, reloader, now=self._now, monotonic=self._clock.monotonic)
+        self._control = ControlServer(
+            self._settings.state_dir, answers.answer, clock=self._clock, stop=self._stop, faults=self._faults
+        )
+        self._spawn("otelmon-control", self._control.run)
+
+    def _run_files(self, reloader: Reloader) -> None:
+        while not self._clock.wait(self._stop, _FILES_SECONDS):
+            self._guard("reload", reloader.poll)
 
     def _sample_host(self) -> None:
         self._host.sample()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from otelmon.alerts.model import Alert, AlertState
+from otelmon.alerts.model import Alert, AlertState, TransitionReason
 from otelmon.incidents.model import Acknowledge, Event, EventKind, Incident, IncidentState
 from otelmon.labels import Labels
 from otelmon.oncall.model import Mention, MentionKind
@@ -70,6 +70,7 @@ def encode_alert(alert: Alert) -> Plain:
         "unit": alert.unit.value,
         "restored": alert.restored,
         "manual": alert.manual,
+        "ended": None if alert.ended is None else alert.ended.name,
         "context": dict(alert.context),
     }
 
@@ -93,6 +94,7 @@ def decode_alert(plain: Mapping[str, Any]) -> Alert:
         unit=Unit(plain.get("unit", "")),
         restored=plain.get("restored", False),
         manual=plain.get("manual", False),
+        ended=TransitionReason.__members__.get(plain.get("ended") or ""),
         context=plain.get("context", {}),
     )
 

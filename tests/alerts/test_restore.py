@@ -76,7 +76,7 @@ def test_once_the_window_had_time_to_fill_absence_resolves_it() -> None:
     story = restarted()
     story.at(15, UNKNOWN, hold_restored_until=minute(16))
     story.at(16, UNKNOWN, hold_restored_until=minute(16))
-    assert story.happened == [("firing", "resolved", "STOPPED")]
+    assert story.happened == [("firing", "resolved", "NO_DATA")]
 
 
 def test_once_it_was_seen_holding_absence_resolves_it_at_any_time() -> None:
@@ -141,11 +141,13 @@ def test_a_pending_alert_does_not_survive_an_hour() -> None:
     assert restore(before.rule, before.alerts, saved_at=minute(5), at=minute(65)) != {}
 
 
-def test_a_pending_alert_that_does_not_hold_after_the_restart_is_dropped() -> None:
+def test_a_pending_alert_that_does_not_hold_after_the_restart_is_dropped_once_it_is_measured() -> None:
     before = Story(rule(hold=1800))
     before.at(0, BAD)
     story = Story(before.rule, restore(before.rule, before.alerts, saved_at=minute(5), at=minute(6)))
     story.at(6, UNKNOWN, hold_restored_until=minute(30))
+    assert len(story.alerts) == 1
+    story.at(7, result(measured={HOME: 0.01}), hold_restored_until=minute(30))
     assert story.alerts == {}
 
 

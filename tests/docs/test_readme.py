@@ -7,6 +7,10 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,13 +19,18 @@ from typer.testing import CliRunner
 
 from otelmon.alerts.model import Alert, AlertState
 from otelmon.cli.main import app as command
+from otelmon.clock import SystemClock
 from otelmon.config import load_settings
 from otelmon.incidents.model import Change, Event, EventKind, Incident, IncidentState
 from otelmon.labels import Labels
 from otelmon.rules.load import load_rule_file
 from otelmon.rules.model import Severity
+from otelmon.runtime.answers import Answers
+from otelmon.runtime.control import SOCKET_FILE, ControlServer
+from otelmon.runtime.reload import Reloader, RuleFiles
 from otelmon.storage.sqlite import SqliteStorage
 from otelmon.testing.discord import DiscordStandIn
+from tests.e2e.simulation import Simulation
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -107,12 +116,39 @@ def test_the_rule_files_unit_test_passes_and_fails_when_the_rule_changes(here: P
     assert '- {alertname="cart_slow", severity="warning"}' in changed.output
 
 
+@contextmanager
+def a_monitor(folder: Path) -> Iterator[None]:
+    """What `otelmon query` and `reload` ask: an engine behind the control socket."""
+    empty = folder / "engine" / "otelmon.yaml"
+    empty.parent.mkdir()
+    empty.write_text("", encoding="utf-8")
+    simulation = Simulation(empty)
+    clock, stop = simulation.clock, threading.Event()
+    files = RuleFiles(simulation.settings, lambda: simulation.settings)
+    reloader = Reloader(files, simulation.engine, now=clock.now, on_reload=lambda _: None, faults=simulation.faults)
+    answers = Answers(simulation.engine, reloader, now=clock.now, monotonic=clock.monotonic)
+    server = ControlServer(
+        folder / "state" / "shop", answers.answer, clock=SystemClock(), stop=stop, faults=simulation.faults
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not (folder / "state" / "shop" / SOCKET_FILE).exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield
+    finally:
+        stop.set()
+        server.wake()
+        thread.join(5)
+
+
 def test_each_otelmon_command_does_what_it_is_shown_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_an_incident(here / "state" / "shop" / "state.db", "7KQ2")
     keep_rules_and_their_test(here)
     lines = [shlex.split(line) for line in LINES if line.startswith("otelmon ")]
     assert len(lines) >= 5
-    with DiscordStandIn() as discord:
+    with DiscordStandIn() as discord, a_monitor(here):
         monkeypatch.setenv("DISCORD_WEBHOOK_URL", discord.webhook_url)
         monkeypatch.setenv("DISCORD_ROLE_ID", "123456789012345678")
         for _, *arguments in lines:

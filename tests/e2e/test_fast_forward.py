@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from otelmon.paging.model import PageReason
 from otelmon.storage.sqlite import SqliteStorage
 from tests.e2e.simulation import Simulation
 
@@ -58,6 +59,20 @@ def test_the_alert_resolves_once_the_errors_are_over_and_says_so_once(config: Pa
     simulation.run(20 * MINUTE, traffic(simulation, per_second=20, errors=0.0))
     assert [name for _, name in simulation.triggered] == ["error_rate"]
     assert [name for _, name in simulation.resolved] == ["error_rate"]
+
+
+def test_an_alert_that_ends_because_nobody_asks_any_more_says_no_traffic(config: Path) -> None:
+    simulation = Simulation(config)
+    simulation.run(5 * MINUTE, traffic(simulation, per_second=20, errors=0.3))
+    simulation.run(20 * MINUTE)
+    (over,) = [page for _, page in simulation.paged_at if page.reason is PageReason.RESOLVED and page.message.short]
+    assert over.message.title.endswith(": no traffic")
+
+    mended = Simulation(config)
+    mended.run(5 * MINUTE, traffic(mended, per_second=20, errors=0.3))
+    mended.run(20 * MINUTE, traffic(mended, per_second=20, errors=0.0))
+    (over,) = [page for _, page in mended.paged_at if page.reason is PageReason.RESOLVED and page.message.short]
+    assert "traffic" not in over.message.title
 
 
 def test_one_percent_of_errors_never_pages(config: Path) -> None:

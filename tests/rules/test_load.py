@@ -7,7 +7,7 @@ import pytest
 from otelmon.errors import ConfigError
 from otelmon.labels import Labels
 from otelmon.rules.load import load_rule_file, load_rules
-from otelmon.rules.model import AlertingRule, RecordingRule, Severity, Unit
+from otelmon.rules.model import AlertingRule, NoData, RecordingRule, Severity, Unit
 
 WHOLE = """
 groups:
@@ -49,6 +49,24 @@ def test_a_whole_group_is_read():
     assert (rule.origin.file, rule.origin.line) == ("shop.yml", 11)
     assert rule.text.startswith("sum by (job) (\n  rate(")
     assert rule.text.endswith("> 0.2")
+
+
+def test_what_otelmon_adds_stands_in_annotations_that_prometheus_loads_too():
+    text = in_rule("alert: A\nexpr: up > 5\nannotations: {otelmon_no_data: keep, otelmon_resolve_when: 'max(up) < 3'}")
+    (group,) = load_rules(text, name="f.yml")
+    (rule,) = group.rules
+    assert isinstance(rule, AlertingRule)
+    assert rule.no_data is NoData.KEEP
+    assert rule.resolve_when is not None
+    assert (rule.resolve_when.text, rule.resolve_when.bound) == ("max(up) < 3", None)
+    assert rule.annotations == {"otelmon_no_data": "keep", "otelmon_resolve_when": "max(up) < 3"}
+
+
+def test_a_rule_file_means_what_it_means_in_prometheus_unless_it_says_otherwise():
+    (group,) = load_rules(in_rule("alert: A\nexpr: up > 5"), name="f.yml")
+    (rule,) = group.rules
+    assert isinstance(rule, AlertingRule)
+    assert (rule.no_data, rule.resolve_when) == (NoData.RESOLVE, None)
 
 
 def test_a_severity_that_is_not_ours_counts_as_a_warning_and_stays_a_label():
@@ -106,7 +124,11 @@ BAD = [
     (in_rule("alert: A\nexpr: up\nlabels: {__name__: x}"), "f.yml:6:28", "'__name__' cannot be set as a label"),
     (in_rule("alert: A\nexpr: up\nlabels: {a: [b]}"), "f.yml:6:21", "labels.a: text expected, not a list"),
     (in_rule("alert: A\nexpr: up\nannotations: {a: 'x {{ $valeu }}'}"), "f.yml:6:32", "there is no variable $valeu"),
-    (in_rule("alert: A\nexpr: up\nannotations: {otelmon_unit: miles}"), "f.yml:4:9", "'miles' is no unit"),
+    (in_rule("alert: A\nexpr: up\nannotations: {otelmon_unit: miles}"), "f.yml:6:37", "'miles' is no unit"),
+    (in_rule("alert: A\nexpr: up\nannotations: {otelmon_no_data: kepe}"), "f.yml:6:40", 'did you mean "keep"?'),
+    (in_rule("alert: A\nexpr: up > 5\nannotations: {otelmon_resolve_when: '6'}"), "f.yml:6:45", "while it fires"),
+    (in_rule("alert: A\nexpr: up\nannotations: {otelmon_resolve_when: '6'}"), "f.yml:6:45", "has no limit"),
+    (in_rule("alert: A\nexpr: up > 5\nannotations: {otelmon_resolve_when: 'up <'}"), "f.yml:6:", "resolve_when: "),
     (in_rule("alert: A\nexpr: up[5m]"), "f.yml:5:15", "a rule needs a value a series, and this is a range of them"),
     (in_rule("alert: A\nexpr: '\"up\"'"), "f.yml:5:15", "a rule needs a number, and this is a string"),
     (in_rule("alert: A\nexpr: sum(rate(x[5m])"), "f.yml:5:", "expr: "),

@@ -5,10 +5,11 @@ import pytest
 from otelmon.document.fields import Faults
 from otelmon.document.load import parse_document
 from otelmon.document.model import Section
+from otelmon.errors import ConfigError
 from otelmon.promql.analyze import condition, lookback_seconds
 from otelmon.promql.parse import parse
 from otelmon.rules.builtin import builtins
-from otelmon.rules.model import AlertingRule, Group, Severity, Unit
+from otelmon.rules.model import AlertingRule, Group, NoData, Severity, Unit
 from otelmon.rules.short import expand_alerts
 from otelmon.rules.tune import Tuning, tuned
 
@@ -196,3 +197,27 @@ def test_an_empty_section_of_alerts_is_the_defaults():
     (group,) = expand_alerts(document.entries["alerts"].value, faults, interval_seconds=15.0)
     assert [rule.name for rule in group.rules] == ON_BY_DEFAULT
     assert faults.problems == []
+
+
+def test_built_in_gauges_go_on_firing_without_data_and_ratios_do_not():
+    found = rules("cpu_usage: on")
+    kept = {name for name, rule in found.items() if rule.no_data is NoData.KEEP}
+    assert kept == {"database_connections", "disk_usage", "memory_usage", "cpu_usage"}
+    assert rules("disk_usage: {no_data: resolve}")["disk_usage"].no_data is NoData.RESOLVE
+
+
+def test_hysteresis_is_a_bound_in_the_rules_unit_or_an_expression():
+    rule = rules("error_rate: {resolve_when: 3%}")["error_rate"]
+    assert rule.resolve_when is not None
+    assert rule.resolve_when.bound == 0.03
+    assert rule.annotations["otelmon_resolve_when"] == "3%"
+    own = rules("carts: {expr: 'carts > 10', resolve_when: 'avg_over_time(carts[10m]) < 5', no_data: alert}")["carts"]
+    assert own.resolve_when is not None
+    assert own.resolve_when.expr is not None
+    assert own.no_data is NoData.ALERT
+
+
+def test_a_bound_to_resolve_at_is_on_the_quiet_side_of_the_tuned_threshold():
+    assert rules("disk_usage: {threshold: 95, resolve_when: 90}")["disk_usage"].resolve_when is not None
+    with pytest.raises(ConfigError, match="would resolve the alert while it fires"):
+        rules("disk_usage: {threshold: 80, resolve_when: 90}")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from otelmon.alerts.model import Alert, AlertState
+from otelmon.alerts.model import Alert, AlertState, TransitionReason
 from otelmon.histogram import Buckets, Histogram
 from otelmon.incidents.model import Change, Event, EventKind, Incident, IncidentState
 from otelmon.labels import Labels
@@ -45,6 +45,7 @@ ALERTS = st.builds(
     unit=st.sampled_from(Unit),
     restored=st.booleans(),
     manual=st.booleans(),
+    ended=st.none() | st.sampled_from(TransitionReason),
     context=MAPPINGS,
 )
 EVENTS = st.builds(Event, at=INSTANTS, kind=st.sampled_from(EventKind), by=TEXTS, text=TEXTS)

@@ -1,0 +1,181 @@
+"""What the running monitor answers: queries, its vital signs, the state of its rules, and a reload."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from otelmon.alerts.model import AlertState
+from otelmon.errors import ConfigError, OtelmonError, PromQLError
+from otelmon.histogram import Histogram
+from otelmon.labels import Labels
+from otelmon.promql.ast import ValueType
+from otelmon.promql.check import value_type
+from otelmon.promql.evaluation import Failed
+from otelmon.promql.parse import parse
+from otelmon.promql.query import Query
+from otelmon.promql.supported import check_supported
+from otelmon.rules.model import AlertingRule
+from otelmon.runtime.engine import Engine
+from otelmon.runtime.evaluate import WatchedRule
+from otelmon.runtime.reload import Reloader
+
+Plain = dict[str, Any]
+
+# An evaluation holds up the tick for as long as it lasts, so a person's is bounded more tightly than a rule's.
+MOST_SAMPLES = 5_000_000
+MOST_STEPS = 11_000  # Prometheus's bound on the points of a series
+MOST_POINTS = 200_000
+MOST_SECONDS = 2.0
+
+
+class RefusedError(OtelmonError):
+    """The request cannot be answered; the text says why."""
+
+
+class Answers:
+    """Answers requests about an engine; each is a mapping with a ``verb``, and so is each answer.
+
+    query (expr, at), query_range (expr, start, end, step), snapshot, rules, reload. Instants are unix seconds. Numbers
+    of results are texts, as in Prometheus's API, since JSON has neither NaN nor infinity. ``error`` in an answer says
+    that there is none, and why.
+    """
+
+    def __init__(
+        self, engine: Engine, reloader: Reloader | None, *, now: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
+        self._engine = engine
+        self._reloader = reloader
+        self._now = now
+        self._monotonic = monotonic
+        self._verbs: Mapping[str, Callable[[Mapping[str, Any]], Plain]] = {
+            "query": self._query,
+            "query_range": self._query_range,
+            "snapshot": self._snapshot,
+            "rules": self._rules,
+            "reload": self._reload,
+        }
+
+    def answer(self, request: Mapping[str, Any]) -> Plain:
+        """The answer to a request; never raises."""
+        verb = self._verbs.get(str(request.get("verb")))
+        if verb is None:
+            return {"error": f"the monitor knows no such request; it knows {', '.join(self._verbs)}"}
+        try:
+            return verb(request)
+        except (OtelmonError, ConfigError, PromQLError) as error:
+            return {"error": str(error)}
+        except Exception as error:  # noqa: BLE001 (whoever asks is told; nothing else is disturbed)
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def _query(self, request: Mapping[str, Any]) -> Plain:
+        query = _compiled(request)
+        at = _instant(request, "at", self._now())
+        with self._engine.held() as engine:
+            evaluation = query.evaluate(engine.window, at)
+        if isinstance(evaluation, Failed):
+            raise RefusedError(evaluation.reason)
+        if len(evaluation.vector) > MOST_POINTS:
+            raise RefusedError(f"more than {MOST_POINTS} series; aggregate them")
+        return {
+            "at": at,
+            "vector": [{"labels": dict(found.labels), "value": _value(found.value)} for found in evaluation.vector],
+            "selected_series": evaluation.selected_series,
+            "warnings": list(evaluation.warnings),
+        }
+
+    def _query_range(self, request: Mapping[str, Any]) -> Plain:
+        query = _compiled(request)
+        start, end, step = (_instant(request, name, None) for name in ("start", "end", "step"))
+        if step <= 0 or end < start:
+            raise RefusedError("a range needs an end after its start, and a step of more than 0")
+        if (end - start) / step >= MOST_STEPS:
+            raise RefusedError(f"that are more than {MOST_STEPS} steps; take a longer step")
+        steps = math.floor((end - start) / step + 1e-9) + 1
+        found: dict[Labels, list[tuple[float, Any]]] = {}
+        points = 0
+        with self._engine.held() as engine:
+            oldest = engine.window.newest - engine.window.retention_seconds
+            deadline = self._monotonic() + MOST_SECONDS
+            for number in range(steps):
+                at = start + number * step
+                evaluation = query.evaluate(engine.window, at)
+                if isinstance(evaluation, Failed):
+                    raise RefusedError(evaluation.reason)
+                points += len(evaluation.vector)
+                if points > MOST_POINTS:
+                    raise RefusedError(f"more than {MOST_POINTS} points; aggregate, or take a longer step")
+                if self._monotonic() > deadline:
+                    raise RefusedError(f"it takes more than {MOST_SECONDS:g} s; take a longer step or a shorter range")
+                for element in evaluation.vector:
+                    found.setdefault(element.labels, []).append((at, _value(element.value)))
+        matrix = [{"labels": dict(labels), "values": values} for labels, values in found.items()]
+        return {"matrix": matrix, "oldest_at": oldest if math.isfinite(oldest) else None}
+
+    def _snapshot(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002 (verbs have one signature)
+        return {"snapshot": self._engine.snapshot(self._now()).as_dict()}
+
+    def _rules(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
+        with self._engine.held() as engine:
+            return {"rules": [_rule(watched) for watched in engine.rules.watched]}
+
+    def _reload(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
+        if self._reloader is None:
+            raise RefusedError("this monitor was not started from files")
+        made = self._reloader.reload()
+        return {"rules": made.rules, "new": made.new, "gone": made.gone, "later": list(made.later)}
+
+
+def _compiled(request: Mapping[str, Any]) -> Query:
+    text = request.get("expr")
+    if not isinstance(text, str):
+        raise RefusedError("expr: an expression is expected")
+    expr = parse(text)
+    check_supported(expr, text)
+    if value_type(expr) is ValueType.MATRIX:
+        hint = "put a function around it, such as rate(...) or last_over_time(...)"
+        raise RefusedError(f"the expression is a range of samples; {hint}")
+    return Query(text, most_samples=MOST_SAMPLES)
+
+
+def _instant(request: Mapping[str, Any], name: str, default: float | None) -> float:
+    value = request.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RefusedError(f"{name}: a number of seconds is expected")
+    return float(value)
+
+
+def _value(value: float | Histogram) -> str | Plain:
+    if not isinstance(value, Histogram):
+        return number_text(value)
+    return {"count": number_text(value.count), "sum": number_text(value.sum)}
+
+
+def number_text(value: float) -> str:
+    """A float as Prometheus writes it: NaN, +Inf, -Inf, else the shortest that reads the same."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    text = repr(float(value))
+    return text.removesuffix(".0")
+
+
+def _rule(watched: WatchedRule) -> Plain:
+    rule, last = watched.rule, watched.last
+    states: Sequence[AlertState] = [alert.state for alert in watched.alerts.values()]
+    return {
+        "name": rule.name,
+        "group": watched.group.name,
+        "kind": "alert" if isinstance(rule, AlertingRule) else "record",
+        "file": rule.origin.file,
+        "line": rule.origin.line,
+        "expr": rule.text,
+        "pending": sum(state is AlertState.PENDING for state in states),
+        "firing": sum(state is AlertState.FIRING for state in states),
+        "evaluated_at": None if last is None else last.at,
+        "took_seconds": None if last is None else last.took_seconds,
+        "selected_series": None if last is None else last.selected_series,
+        "problem": "" if last is None else last.problem,
+    }
