@@ -101,7 +101,8 @@ class Rotation:
 
     ``participants`` are names, in the order of their turns; :data:`NOBODY` among them is a turn off. ``start`` is an
     aware datetime: the first participant's turn begins at its wall-clock time, and its zone is the rotation's. The
-    rotation has no end in either direction. ``first`` is the position of whoever has the turn at ``start``.
+    rotation has no end in either direction. ``first`` is the position of whoever has the turn at ``start``, if nobody
+    joined or left before it.
 
     Raises ValueError: no participants, ``every`` out of bounds, a naive ``start``.
     """
@@ -271,40 +272,28 @@ class Rotation:
         return next((place for place in order if self._members[place].takes_turns(at)), None)
 
     def _make_epochs(self) -> tuple[_Epoch, ...]:
-        """The runs of turns with the same people, worked out from turn 0 forwards and backwards."""
+        """The runs of turns with the same people, worked out from the earliest on."""
         count = len(self._members)
         changes = {at for member in self._members for at in (member.joins_at, member.leaves_at) if at is not None}
         if not changes:
             return (_Epoch(None, tuple(range(count)), 0, self.first % count),)
-        bounds: list[int | None] = [None, *sorted({self._turn(at - timedelta.resolution) + 1 for at in changes})]
-        middle = bisect_right(bounds, 0, lo=1, key=lambda bound: bound or 0) - 1
-        rosters = [self._roster(bounds, index) for index in range(len(bounds))]
-        made: dict[int, _Epoch] = {}
-        holder = (self.first - 1) % count
-        for index in range(middle, len(bounds)):
-            known = 0 if index == middle else bounds[index] or 0
-            roster = rosters[index]
-            place = next((at for at, position in enumerate(roster) if position > holder), 0)
-            made[index] = _Epoch(bounds[index], roster, known, place)
-            last = (bounds[index + 1] or 0) - 1 if index + 1 < len(bounds) else known
-            held = made[index].position(last)
-            holder = holder if held is None else held
-        first_held = made[middle].position(bounds[middle] or 0) if middle else None
-        holder = self.first % count if first_held is None else first_held
-        for index in range(middle - 1, -1, -1):
-            known = (bounds[index + 1] or 0) - 1
-            roster = rosters[index]
-            place = max((at for at, position in enumerate(roster) if position < holder), default=len(roster) - 1)
-            made[index] = _Epoch(bounds[index], roster, known, place)
-            held = made[index].position(bounds[index] or known)
-            holder = holder if held is None else held
-        return tuple(made[index] for index in range(len(bounds)))
+        bounds = sorted({self._turn(at - timedelta.resolution) + 1 for at in changes})
+        roster = self._roster(bounds[0] - 1)
+        epochs = [_Epoch(None, roster, 0, _next_place(roster, self.first % count - 1))]
+        last = (self.first - 1) % count
+        for bound in bounds:
+            before = epochs[-1].position(bound - 1)
+            last = last if before is None else before
+            roster = self._roster(bound)
+            epochs.append(_Epoch(bound, roster, bound, _next_place(roster, last)))
+        return tuple(epochs)
 
-    def _roster(self, bounds: Sequence[int | None], index: int) -> tuple[int, ...]:
-        bound = bounds[index]
-        if bound is None:
-            following = bounds[index + 1]
-            at = self._handoff((following or 0) - 1)
-        else:
-            at = self._handoff(bound)
+    def _roster(self, turn: int) -> tuple[int, ...]:
+        """The positions of those who take part when a turn begins."""
+        at = self._handoff(turn)
         return tuple(place for place, member in enumerate(self._members) if member.takes_turns(at))
+
+
+def _next_place(roster: Sequence[int], position: int) -> int:
+    """Where in a roster the first one after a position in the list of participants is."""
+    return next((place for place, known in enumerate(roster) if known > position), 0)
