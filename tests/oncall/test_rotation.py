@@ -66,6 +66,14 @@ def test_lord_howe_turns_its_clock_by_half_an_hour() -> None:
     ]  # fmt: skip
 
 
+def test_an_hourly_shift_over_the_repeated_hour_lasts_two_hours_and_is_one() -> None:
+    rotation = Rotation(["ana", "bo"], "hourly", 1, datetime(2020, 7, 6, 2, 30, tzinfo=ZoneInfo("America/Chicago")))
+    start = datetime(2020, 11, 1, 6, 30, tzinfo=UTC)
+    for minutes in range(0, 120, 10):
+        shift = rotation.shift_at(start + timedelta(minutes=minutes))
+        assert (shift.start, shift.end) == (start, start + timedelta(hours=2))
+
+
 def test_apia_lost_a_day_and_nobody_keeps_it() -> None:
     rotation = Rotation(["ana", "bo", "cy"], "daily", 1, datetime(2011, 12, 28, 9, tzinfo=ZoneInfo("Pacific/Apia")))
     start = datetime(2011, 12, 28, 18, tzinfo=UTC)

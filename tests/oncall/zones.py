@@ -83,6 +83,12 @@ def check_rotation(rotation: Rotation, near: datetime) -> None:
         for at in (shift.start, shift.start + (shift.end - shift.start) / 2, shift.end - timedelta.resolution):
             assert rotation.shift_at(at) == shift
             assert rotation.participant_at(at) == shift.participant
+    for minutes in range(-180, 181, 13):
+        # Also where the clock shows a time for the second time, before and after a handoff of the first.
+        at = near + timedelta(minutes=minutes)
+        (shift,) = [shift for shift in shifts if shift.start <= at < shift.end]
+        assert rotation.shift_at(at) == shift
+        assert rotation.participant_at(at) == shift.participant
 
 
 def check_handoff(rotation: Rotation, at: datetime) -> None:
