@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from otelmon.alerts.model import AlertState, Transition
 from otelmon.collect.collector import Collector
@@ -23,12 +24,14 @@ from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
-from otelmon.sample import Sample
+from otelmon.sample import Sample, is_stale
 from otelmon.storage.store import Request, Storage
 from otelmon.window.window import Window
 
 # Two snapshots within so many seconds share one collection, so that a busy caller does not fill the window.
 _SNAPSHOT_AGE_SECONDS = 1.0
+_LEAST_STEP_SECONDS = 0.001
+_PORTION = 512
 _PRUNE_SECONDS = 300.0
 # How long resolved incidents, and what was sent for them, are kept for `otelmon incidents`.
 _KEEP_FINISHED = timedelta(days=30)
@@ -60,6 +63,7 @@ class Engine:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _views: SnapshotViews = field(default_factory=SnapshotViews)
     _collected_at: float = 0.0
+    _unsaved: list[Sample] = field(default_factory=list)
 
     def restore(self, at: float) -> None:
         """Take up alerts, incidents and the window where an earlier process left them."""
@@ -80,7 +84,12 @@ class Engine:
     def tick(self, at: float) -> None:
         """Collect, evaluate the rules, step the alerts and incidents, decide on pages, and write it all."""
         with self._lock:
+            # A snapshot may have collected since the caller read the time.
+            at = max(at, self._collected_at + _LEAST_STEP_SECONDS)
             samples = self._collect(at)
+            if self._unsaved:
+                samples = [*self._unsaved, *samples]
+                self._unsaved = []
             results = self.rules.run(self.window, at)
             self._conclude(at, results, samples)
             if at >= self._prune_at:
@@ -100,7 +109,10 @@ class Engine:
         """The vital signs now."""
         with self._lock:
             if at - self._collected_at >= _SNAPSHOT_AGE_SECONDS:
-                self._collect(at)
+                # A tick saves what it collects. Of what a snapshot collected a restart needs the starts and ends of
+                # series, which the collector tells only once.
+                collected = self._collect(at)
+                self._unsaved += [each for each in collected if each.start_at is not None or _is_end(each)]
             return self._views.evaluate(self.window, max(at, self._collected_at))
 
     def shift(self, seconds: float) -> None:
@@ -113,6 +125,7 @@ class Engine:
             self._incidents = shift_incidents(self._incidents, seconds)
             self.journal.shift(seconds)
             self._collected_at += seconds
+            self._unsaved = [_moved(sample, seconds) for sample in self._unsaved]
             self._prune_at += seconds
 
     def _collect(self, at: float) -> Sequence[Sample]:
@@ -121,7 +134,10 @@ class Engine:
         except Exception as error:  # noqa: BLE001 (the app's metrics are collected all the same)
             self.faults.add("host", "the host cannot be read", error)
         samples = self.collector.collect(at)
-        self.window.append(samples)
+        # Collected samples pause while they are read; by portions, the window does too while it stores them.
+        reading = iter(samples)
+        for _ in range(0, len(samples), _PORTION):
+            self.window.append(islice(reading, _PORTION))
         self._collected_at = at
         return samples
 
@@ -182,3 +198,12 @@ class Engine:
                 logger.info("otelmon: %s is %s: %s", transition.alert.labels, transition.alert.state, transition.reason)
         if changes and not pages:
             logger.info("otelmon: paging is off, nobody is told")
+
+
+def _is_end(sample: Sample) -> bool:
+    return isinstance(sample.value, float) and is_stale(sample.value)
+
+
+def _moved(sample: Sample, seconds: float) -> Sample:
+    start_at = None if sample.start_at is None else sample.start_at + seconds
+    return replace(sample, at=sample.at + seconds, start_at=start_at)

@@ -9,7 +9,7 @@ from otelmon.collect.quiet import OnceFilter
 
 
 def test_only_our_own_warnings_are_shown_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
-    log = logging.getLogger("some.library")
+    log = logging.getLogger("some.module")
     noted: list[str] = []
     once = OnceFilter(noted.append, by_template=True)
     log.addFilter(once)

@@ -152,7 +152,7 @@ def test_the_resource_goes_to_target_info_and_gives_job_and_instance_when_nobody
 
 
 def test_the_scope_leaves_no_label(translation: Translation) -> None:
-    (sample,) = translation.samples(data_of(gauge("depth", number(1)), scope="my.library"), AT)
+    (sample,) = translation.samples(data_of(gauge("depth", number(1)), scope="my.module"), AT)
     assert set(sample.labels) == {"__name__", "job", "instance"}
 
 
