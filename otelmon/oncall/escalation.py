@@ -136,6 +136,17 @@ def step(escalation: Escalation, policy: Policy, team: Team, *, severity: Severi
     return EscalationStep(escalation=books.now, decisions=tuple(books.decisions))
 
 
+def shift(escalation: Escalation, seconds: float) -> Escalation:
+    """The same escalation after the wall clock jumped by so many seconds: waits stay true."""
+    by = timedelta(seconds=seconds)
+    return replace(
+        escalation,
+        due_at=escalation.due_at and escalation.due_at + by,
+        acknowledged_at=escalation.acknowledged_at and escalation.acknowledged_at + by,
+        waiting=tuple(replace(one, paged_at=one.paged_at + by) for one in escalation.waiting),
+    )
+
+
 class _Books:
     """An escalation while one step of it is worked out."""
 

@@ -25,8 +25,8 @@ from otelmon.oncall.sweep import Piece, person_spans, sweep
 from otelmon.oncall.temporary import TemporarySchedule
 from otelmon.oncall.wall import utc
 
-_LONGEST_LOOK_AHEAD = timedelta(days=400)
-_LOOK_AHEAD = timedelta(days=10)
+# Most schedules change hands within days; few within a year.
+_LOOKS_AHEAD = (timedelta(days=10), timedelta(days=60), timedelta(days=400))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +134,10 @@ class Schedule:
         """
         at = utc(at)
         now = set(self.on_call(at))
-        ahead = _LOOK_AHEAD
-        while ahead < 2 * _LONGEST_LOOK_AHEAD:
-            for shift in self.shifts(at, at + ahead):
-                if shift.person not in now and not shift.truncated:
-                    return shift
-            if ahead >= _LONGEST_LOOK_AHEAD:
-                return next((shift for shift in self.shifts(at, at + ahead) if shift.person not in now), None)
-            ahead = min(4 * ahead, _LONGEST_LOOK_AHEAD)
+        for ahead in _LOOKS_AHEAD:
+            following = next((shift for shift in self.shifts(at, at + ahead) if shift.person not in now), None)
+            if following is not None and (not following.truncated or ahead == _LOOKS_AHEAD[-1]):
+                return following
         return None
 
     def everyone(self, at: datetime) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from otelmon.oncall.escalation import Decision, Escalation, EscalationReason, acknowledge, begin, step
+from otelmon.oncall.escalation import Decision, Escalation, EscalationReason, acknowledge, begin, shift, step
 from otelmon.oncall.layer import Layer
 from otelmon.oncall.overrides import Override
 from otelmon.oncall.people import Person, Team
@@ -187,6 +187,16 @@ def test_stopped_and_started_anywhere_nothing_is_skipped_or_repeated() -> None:
         stored = run.escalation
         run.escalation = Escalation(**{name: getattr(stored, name) for name in Escalation.__slots__})
         assert run.until(150).log == whole
+
+
+def test_a_jump_of_the_wall_clock_leaves_the_waits_as_they_are() -> None:
+    run = Run().until(3)
+    jumped = shift(run.escalation, 3600)
+    at = AT + HOUR
+    early = step(jumped, POLICY, run.team, severity=Severity.CRITICAL, at=at + 9 * MINUTE)
+    assert early.decisions == ()
+    (due,) = step(jumped, POLICY, run.team, severity=Severity.CRITICAL, at=at + 10 * MINUTE).decisions
+    assert due.people == ("bo",)
 
 
 def test_a_policy_has_steps() -> None:

@@ -130,6 +130,10 @@ def test_who_comes_next_is_somebody_else() -> None:
     following = schedule.next_on_call(MONDAY)
     assert following == Shift(person="bo", start=MONDAY + 2 * WEEK, end=MONDAY + 3 * WEEK)
     assert Schedule(layers=[layer("ana")]).next_on_call(MONDAY) is None
+    soon = override(5 * 24, 400, "cy"), override(6 * 24, 7 * 24, "dee")
+    both = Schedule(layers=[layer("ana")], overrides=soon).next_on_call(MONDAY)
+    assert both is not None
+    assert (both.person, both.end) == ("cy", MONDAY + 400 * HOUR)
     yearly = Schedule(layers=[Layer(rotation=Rotation(["ana", "bo"], "monthly", 12, MONDAY))])
     later = yearly.next_on_call(MONDAY + DAY)
     assert later is not None
