@@ -63,6 +63,7 @@ bench: .venv/test
 	@$(BIN)/python -m tests.benchmarks.stall
 	@$(BIN)/python -m tests.benchmarks.collect
 	@$(BIN)/python -m tests.benchmarks.rules
+	@$(BIN)/python -m tests.benchmarks.oncall
 
 bench-rules: .venv/test
 	@$(BIN)/python -m tests.benchmarks.rules

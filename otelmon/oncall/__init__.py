@@ -1,7 +1,7 @@
 """Oncall.
 
-In:    an incident's severity and an instant.
-Out:   who is to be mentioned.
-Owns:  who is on call.
+In:    people, schedules and escalation policies, an incident's severity, and an instant.
+Out:   who is on call, who is to be mentioned, which escalation step is due; shifts, gaps, reports, calendar feeds.
+Owns:  rotations, restrictions, layers, overrides, escalation.
 Never: reads a clock, sends.
 """

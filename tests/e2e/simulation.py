@@ -65,6 +65,8 @@ class Simulation:
         )
         notifiers = {"discord": notifier or self.pages}
         self._workers = [Worker(each, notifiers, self.clock) for each in (self.disk, self.memory)]
+        # Whether a tick that raises is passed over, as the loop of a running process does.
+        self.guarded = False
         self.paged_at: list[tuple[float, Page]] = []
         self.engine.restore(self.clock.now())
 
@@ -92,7 +94,11 @@ class Simulation:
         reading = self._time.read()
         if reading.jumped_seconds:
             self.engine.shift(reading.jumped_seconds)
-        self.engine.tick(reading.at)
+        try:
+            self.engine.tick(reading.at)
+        except ValueError:
+            if not self.guarded:
+                raise
         if deliver:
             self.deliver()
 
