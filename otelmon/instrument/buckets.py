@@ -38,12 +38,6 @@ def exponential_index(value: float) -> int:
     return (exponent - 1) * _PER_OCTAVE + bisect_left(_MANTISSAS, 2.0 * mantissa) - 1
 
 
-def exponential_bound(index: int) -> float:
-    """The inclusive upper bound of the bucket with this OpenTelemetry index."""
-    octave, step = divmod(index + 1, _PER_OCTAVE)
-    return ldexp(_MANTISSAS[step], octave)
-
-
 def outer_slot(value: float) -> int:
     """The slot of a value below the first or above the last of SLOT_BOUNDS; values that are not positive share one."""
     if not value > 0.0:

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.metrics._internal.exponential_histogram.mapping.logarithm_mapping import LogarithmMapping
 
-from otelmon.instrument.buckets import SLOT_BOUNDS, exponential_bound, exponential_index
+from otelmon.instrument.buckets import SLOT_BOUNDS, exponential_index
 from otelmon.instrument.model import BOUNDS, SCALE, Traffic
 from otelmon.instrument.recorder import RequestRecorder
 
@@ -25,6 +25,12 @@ def record(recorder, *seconds, route="/", status=200, error_type="", method="GET
 def only_cell(recorder):
     (cell,) = recorder.snapshot().cells
     return cell
+
+
+def exponential_bound(index):
+    """The inclusive upper bound of the bucket with this OpenTelemetry index: 2 ** ((index + 1) / 2 ** SCALE)."""
+    octave, step = divmod(index + 1, 1 << SCALE)
+    return math.ldexp(2.0 ** (step / (1 << SCALE)), octave)
 
 
 # Below the smallest normal float the bounds of neighbouring buckets are the same number.

@@ -74,7 +74,7 @@ class Shop:
             try:
                 while True:
                     yield b"x" * 1000
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(0)  # so that the server hears the client leave
             finally:
                 self.left.set()
 

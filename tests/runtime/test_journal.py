@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +45,10 @@ class Bench:
         self.journal = Journal(None if without_disk else self.disk, self.memory, self.faults)
         self.incidents: dict[str, Incident] = {}
 
+    def close(self) -> None:
+        self.disk.close()
+        self.memory.close()
+
     def change(self, name: str, at: datetime, state: AlertState) -> None:
         alert: Alert = replace(firing(name), state=state, resolved_at=at if state is AlertState.RESOLVED else None)
         before = AlertState.FIRING if state is AlertState.RESOLVED else None
@@ -62,8 +67,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path / "state.db")
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path / "state.db")
+    yield bench
+    bench.close()
 
 
 def test_on_a_healthy_disk_everything_is_owed_from_the_disk(bench: Bench) -> None:
@@ -118,3 +125,4 @@ def test_where_no_disk_could_be_opened_all_is_owed_from_memory(tmp_path: Path) -
     assert list(bench.journal.storages) == [bench.memory]
     assert bench.owed(bench.memory, minute(1)) == [(PageReason.TRIGGERED, PageAction.POST)]
     assert bench.disk.restore().saved_at is None
+    bench.close()
