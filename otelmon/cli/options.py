@@ -33,23 +33,24 @@ ServiceOption = Annotated[
 
 @contextmanager
 def opened_state(settings: Settings, service: str | None = None) -> Iterator[SqliteStorage]:
-    """The state of the service, as its running monitor keeps it; StateError where it cannot be told which that is.
+    """The state of the service, as its running monitor keeps it."""
+    with open_existing(state_folder(settings, service) / STATE_FILE) as storage:
+        yield storage
+
+
+def state_folder(settings: Settings, service: str | None) -> Path:
+    """Where the running monitor of the service keeps its state; StateError where it cannot be told which that is.
 
     The app may be called by its title, which a command line cannot know: where no state goes by the name that the
     settings give, the only one beside it is taken.
     """
-    with open_existing(_state_file(settings, service)) as storage:
-        yield storage
-
-
-def _state_file(settings: Settings, service: str | None) -> Path:
     beside = settings.state_dir.parent
     wanted = settings.state_dir if service is None else beside / folder_name(service)
     if (wanted / STATE_FILE).exists():
-        return wanted / STATE_FILE
+        return wanted
     kept = sorted(path.parent for path in beside.glob(f"*/{STATE_FILE}"))
     if service is None and len(kept) == 1:
-        return kept[0] / STATE_FILE
+        return kept[0]
     if not kept:
         raise StateError(
             f"no service keeps state in {beside}; start the app first, or set OTELMON_STATE_DIR as the app has it"

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from otelmon.cli.options import ConfigOption, errors_said, settings_for
+from otelmon.cli.options import ConfigOption, ServiceOption, errors_said, settings_for, state_folder
 from otelmon.duration import parse_duration
 from otelmon.errors import OtelmonError
 from otelmon.labels import Labels
@@ -37,12 +37,13 @@ def query(
     over: Annotated[str | None, typer.Option("--range", help="Over this long up to then, such as 1h.")] = None,
     step: Annotated[str | None, typer.Option(help="With --range: how far apart; default: so that it fits.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    service: ServiceOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Evaluate an expression over what the running monitor has in memory."""
     with errors_said():
         request = _request(expr, at, over, step, now=time.time())
-        said = ask(settings_for(config).state_dir, request)
+        said = ask(state_folder(settings_for(config), service), request)
     if as_json:
         typer.echo(json.dumps(said, indent=2))
         return

@@ -15,7 +15,7 @@ from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
 from otelmon.incidents.missed import missed
-from otelmon.incidents.model import Change, Incident, IncidentState
+from otelmon.incidents.model import Change, Incident
 from otelmon.incidents.step import shift as shift_incidents
 from otelmon.incidents.step import step as step_incidents
 from otelmon.labels import Labels
@@ -85,29 +85,13 @@ class Engine:
             restored = self.disk.restore()
             if restored.saved_at is None:
                 return
-            self._incidents, self._known_ids = self._told(restored.incidents, at), restored.known_ids
+            self._incidents, self._known_ids = restored.incidents, restored.known_ids
             removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
             since = at - self.window.retention_seconds
             self.window.append(sample for sample in self.disk.samples(since) if sample.at < at)
             self._conclude(at, removed, ())
         except StateError as error:
             self.faults.add("state", f"the state of the last run cannot be read: {error}")
-
-    def _told(self, incidents: Mapping[str, Incident], at: float) -> Mapping[str, Incident]:
-        """The incidents that somebody was told of.
-
-        A run with paging off, or with another target, opens incidents that nobody here ever heard of. They are closed,
-        so that what still fires opens new ones and pages.
-        """
-        if self.disk is None or not self.targets:
-            return incidents
-        told = self.disk.paged(incidents, self.targets)
-        untold = [incident for key, incident in incidents.items() if key not in told]
-        if untold:
-            now = datetime.fromtimestamp(at, UTC)
-            closed = [replace(each, state=IncidentState.RESOLVED, resolved_at=now) for each in untold]
-            self.disk.save(now, alerts={}, incidents=closed)
-        return {key: incident for key, incident in incidents.items() if key in told}
 
     def tick(self, at: float) -> None:
         """Collect, evaluate the rules, step the alerts and incidents, decide on pages, and write it all."""
@@ -220,7 +204,8 @@ class Engine:
         self.journal.save(
             now,
             alerts=self._worth_saving(alerts, at),
-            changes=stepped.changes,
+            # What nobody was told of is not kept: once paging is on, what still fires opens a new incident and pages.
+            changes=stepped.changes if self.targets else (),
             pages=pages,
             samples=samples,
             taken=[request.id for request in requests],

@@ -149,11 +149,6 @@ class DatabaseStorage:
         with self._lock, self._database.writing() as connection:
             outbox.record(connection, page_id, outcome, micros(at))
 
-    def paged(self, incident_ids: Iterable[str], targets: Sequence[str]) -> frozenset[str]:
-        """Those of the incidents for which a page is or was owed to one of the targets."""
-        with self._lock, self._database.reading() as connection:
-            return frozenset(incident_ids) & outbox.paged(connection, targets)
-
     def depth(self, at: datetime) -> Depth:
         """How many pages the outbox holds."""
         with self._lock, self._database.reading() as connection:

@@ -224,9 +224,3 @@ def _edited_now(connection: Connection, row: Row[Any]) -> bool:
 def _drop(connection: Connection, row: Row[Any], reason: DropReason, now: int) -> None:
     values = {"state": PageState.DROPPED, "outcome": reason.value, "finished_at": now}
     connection.execute(update(PAGES).where(PAGES.c.number == row.number).values(values))
-
-
-def paged(connection: Connection, targets: Sequence[str]) -> frozenset[str]:
-    """The incidents for which a page is or was owed to one of the targets."""
-    found = select(PAGES.c.incident_id).where(PAGES.c.target.in_(targets)).distinct()
-    return frozenset(connection.execute(found).scalars())

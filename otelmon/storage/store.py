@@ -99,9 +99,6 @@ class Storage(Protocol):
     def depth(self, at: datetime) -> Depth:
         """How many pages the outbox holds."""
 
-    def paged(self, incident_ids: Iterable[str], targets: Sequence[str]) -> frozenset[str]:
-        """Those of the incidents for which a page is or was owed to one of the targets."""
-
     def ask(self, body: Acknowledge, at: datetime) -> str:
         """Leaves a request for the running monitor, from this or another process; the request's id."""
 

@@ -218,7 +218,7 @@ def test_a_forked_child_starts_for_itself_and_counts_from_zero():
         try:
             told.events.clear()
             told.started.clear()
-            clean = recorder.snapshot().cells == () and middleware.lifecycle.pending
+            clean = not recorder.snapshot().cells and middleware.lifecycle.pending
             get(app)
             code = 0 if clean and told.started.wait(5) and sum(counts(recorder).values()) == 1 else 1
         finally:

@@ -212,7 +212,7 @@ def test_a_shop_that_runs_is_asked_and_reloaded_from_the_command_line(tmp_path: 
     command = [sys.executable, "-m", "uvicorn", "examples.shop.app:app", "--port", str(port)]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, cwd=ROOT, env=environ, stderr=log) as shop:
         try:
-            state = tmp_path / "state"
+            state = tmp_path / "state" / "shop"
             wait_for(lambda: answers(state), 60)
             wait_for(lambda: bool(ask(state, {"verb": "query", "expr": "ALERTS"})["vector"]))
             asked = otelmon("query", "ALERTS")
