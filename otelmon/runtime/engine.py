@@ -13,10 +13,13 @@ from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
 from otelmon.incidents.model import Change, Incident
+from otelmon.incidents.policy import Policy
+from otelmon.incidents.silence import Silence
 from otelmon.incidents.step import shift as shift_incidents
+from otelmon.incidents.step import shift_silences
 from otelmon.incidents.step import step as step_incidents
 from otelmon.oncall.model import OnCall
-from otelmon.paging.decide import decide
+from otelmon.paging.decide import decide, decide_notices
 from otelmon.paging.model import Page
 from otelmon.paging.text import Context
 from otelmon.runtime.by_hand import ByHand
@@ -54,8 +57,12 @@ class Engine:
     about: Context
     faults: Faults
     sample_host: Callable[[], None]
+    policy: Policy = field(default_factory=Policy)
     by_hand: deque[ByHand] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
+    _recent: Mapping[str, Incident] = field(default_factory=dict)
+    _silences: Mapping[str, Silence] = field(default_factory=dict)
+    _unsaved: bool = False
     _known_ids: frozenset[str] = frozenset()
     _prune_at: float = 0.0
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -71,6 +78,7 @@ class Engine:
             if restored.saved_at is None:
                 return
             self._incidents, self._known_ids = restored.incidents, restored.known_ids
+            self._recent, self._silences = restored.recent, restored.silences
             removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
             since = at - self.window.retention_seconds
             self.window.append(sample for sample in self.disk.samples(since) if sample.at < at)
@@ -114,6 +122,9 @@ class Engine:
             self.window.shift(seconds)
             self.rules.shift(seconds)
             self._incidents = shift_incidents(self._incidents, seconds)
+            self._recent = shift_incidents(self._recent, seconds)
+            self._silences = shift_silences(self._silences, seconds)
+            self._unsaved = True
             self.journal.shift(seconds)
             self._collected_at += seconds
             self._prune_at += seconds
@@ -152,22 +163,28 @@ class Engine:
             at=now,
             taken=self._known_ids,
             alerts=[alert for alerts in self.rules.alerts.values() for alert in alerts.values()],
+            recent=self._recent,
+            silences=self._silences,
+            policy=self.policy,
         )
         for refusal in stepped.refused:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
         pages = decide(stepped.changes, on_call=self.on_call, targets=self.targets, about=self.about)
+        pages += decide_notices(stepped.notices, targets=self.targets, about=self.about)
         self._log(transitions, stepped.changes, pages)
-        self._incidents = stepped.incidents
+        self._incidents, self._recent, self._silences = stepped.incidents, stepped.recent, stepped.silences
         self._known_ids |= stepped.incidents.keys()
         self.journal.save(
             now,
             alerts=alerts,
             changes=stepped.changes,
-            incidents=tuple(stepped.incidents.values()),
+            incidents=(*stepped.incidents.values(), *stepped.recent.values()) if self._unsaved else (),
             pages=pages,
             samples=samples,
             taken=[request.id for request in requests],
+            silences=tuple(stepped.silences.values()) if self._unsaved else stepped.changed_silences,
         )
+        self._unsaved = False
 
     def _process_by_hand(self, at: float) -> list[RuleResults]:
         results = []

@@ -18,6 +18,7 @@ from otelmon.incidents.model import Acknowledge
 from otelmon.labels import Labels
 from otelmon.sample import Sample
 from otelmon.storage.sqlite import SqliteStorage
+from otelmon.storage.tables import SCHEMA_VERSION as NOW
 from tests.alerts.build import minute
 from tests.incidents.test_step import Story, fires
 from tests.storage.build import firing, owed
@@ -62,11 +63,11 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
-    with SqliteStorage(path, steps={2: lambda connection: None}, newest=2):
+    with SqliteStorage(path, steps={NOW + 1: lambda connection: None}, newest=NOW + 1):
         pass
     before = path.read_bytes()
     message = refused(path)
-    assert "newer version of otelmon (schema 2, this one reads up to 1)" in message
+    assert f"newer version of otelmon (schema {NOW + 1}, this one reads up to {NOW})" in message
     assert path.read_bytes() == before
 
 
@@ -77,13 +78,13 @@ def test_an_older_version_is_brought_up_to_date_and_a_copy_is_kept(path: Path) -
     def fill(connection: Connection) -> None:
         connection.execute(text("INSERT INTO otelmon_meta VALUES ('step', '3')"))
 
-    with SqliteStorage(path, steps={2: add_column, 3: fill}, newest=3) as storage:
+    with SqliteStorage(path, steps={NOW + 1: add_column, NOW + 2: fill}, newest=NOW + 2) as storage:
         assert list(storage.restore().alerts) == ["a"]
-    copy = path.with_name("state.db.v1")
+    copy = path.with_name(f"state.db.v{NOW}")
     assert copy.stat().st_mode & 0o777 == 0o600
     with SqliteStorage(copy) as storage:
         assert list(storage.restore().alerts) == ["a"]
-    with SqliteStorage(path, steps={}, newest=3) as storage:
+    with SqliteStorage(path, steps={}, newest=NOW + 2) as storage:
         assert list(storage.restore().alerts) == ["a"]
 
 
@@ -93,7 +94,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
         connection.execute(text("INSERT INTO nowhere VALUES (1)"))
 
     with pytest.raises(StateError, match="no such table: nowhere"):
-        SqliteStorage(path, steps={2: begun}, newest=2)
+        SqliteStorage(path, steps={NOW + 1: begun}, newest=NOW + 1)
     with SqliteStorage(path) as storage:
         assert list(storage.restore().alerts) == ["a"]
     with sqlite3.connect(path) as connection:
@@ -193,6 +194,7 @@ _KILLED = """
 import os, sys
 from sqlalchemy import event
 from otelmon.storage.sqlite import SqliteStorage
+from otelmon.storage.tables import SCHEMA_VERSION as NOW
 from tests.storage.test_faults import second_save
 
 class Killed:
