@@ -9,6 +9,8 @@ from otelmon.cli.check import check
 from otelmon.cli.incidents import incidents
 from otelmon.cli.init import init
 from otelmon.cli.page import page
+from otelmon.cli.resolve import resolve
+from otelmon.cli.silence import silence
 
 app = typer.Typer(
     name="otelmon",
@@ -20,5 +22,7 @@ app = typer.Typer(
 app.command()(init)
 app.command()(check)
 app.command()(ack)
-app.command()(incidents)
+app.command()(resolve)
+app.add_typer(incidents, name="incidents")
+app.add_typer(silence, name="silence")
 app.add_typer(page, name="page")

@@ -60,6 +60,7 @@ class Simulation:
             about=about(self.settings),
             faults=self.faults,
             sample_host=lambda: None,
+            policy=self.settings.policy,
         )
         self._workers = [Worker(each, {"discord": self.pages}, self.clock) for each in (self.disk, self.memory)]
         self.paged_at: list[tuple[float, Page]] = []
