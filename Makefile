@@ -62,6 +62,7 @@ bench: .venv/test
 	@$(BIN)/python -m tests.benchmarks.stall
 	@$(BIN)/python -m tests.benchmarks.collect
 	@$(BIN)/python -m tests.benchmarks.rules
+	@$(BIN)/python -m tests.benchmarks.storm
 
 format: .venv/test
 	@$(BIN)/ruff check --fix-only --quiet .

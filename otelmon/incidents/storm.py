@@ -11,7 +11,7 @@ from otelmon.alerts.model import Alert, AlertState
 from otelmon.incidents.ids import incident_id
 from otelmon.incidents.model import Cause, Event, EventKind, Incident, IncidentState
 from otelmon.incidents.policy import Policy
-from otelmon.incidents.settle import Happening, News, settle
+from otelmon.incidents.settle import Happening, Mute, News, settle
 from otelmon.labels import Labels
 from otelmon.rules.model import Severity
 
@@ -126,9 +126,10 @@ def weather(
         happened.append(Happening(event=event, alerts=(summary,)))
     if happened and cause is None:
         happened[-1] = replace(happened[-1], cause=Cause.REFRESHED)
-    if members and not any(member.visible for member in members):
-        return storm, happened  # all of them are muted: no reminder
-    storm, more = settle(storm, News(mutes={}), gate.policy, gate.at)
+    mutes = {}
+    if not any(member.visible for member in members):
+        mutes = {summary.labels: Mute(reason="all its incidents are muted", silenced=False)}
+    storm, more = settle(storm, News(mutes=mutes), gate.policy, gate.at)
     return storm, [*([] if storm.state is IncidentState.RESOLVED else happened), *more]
 
 
