@@ -154,6 +154,11 @@ def load_settings(
     return settings
 
 
+def folder_name(service: str) -> str:
+    """The name of the folder in which a service keeps its state: its own, less what a path cannot have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", service).strip(".")[:100] or "_"
+
+
 def _existing(path: Path, variable: str | None) -> Path:
     try:
         exists = path.is_file()
@@ -271,14 +276,15 @@ class _Reader:
         home = self.variables.text("HOME")
         declared = self.variables.text("OTELMON_STATE_DIR")
         written = self._text("state_dir")
+        # Services that share a directory (a volume, a home) must not take each other's alerts for theirs.
+        folder = folder_name(service)
         if declared or written:
             path = Path(declared or written or "")
             if path.parts[:1] == ("~",) and home:
                 path = Path(home, *path.parts[1:])
-            return path if declared else base / path
+            return (path if declared else base / path) / folder
         # A container may have no home; the app must start there all the same.
         below = self.variables.text("XDG_STATE_HOME") or (f"{home}/.local/state" if home else tempfile.gettempdir())
-        folder = re.sub(r"[^A-Za-z0-9._-]+", "_", service).strip(".")[:100] or "_"
         return Path(below, "otelmon", folder)
 
     def discord(self) -> DiscordSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 
 logger = logging.getLogger("otelmon")
@@ -12,20 +13,23 @@ class Faults:
     """Counts what went wrong inside otelmon, by kind.
 
     A cause (kind and text of the error) is logged when it is first seen; repetitions are only counted, so that a
-    fault that lasts fills no log. ``clear`` says that a kind works again: its next fault is logged anew.
+    fault that lasts fills no log. ``clear`` says that a kind works again: its next fault is logged anew. Any thread
+    may call.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._logged: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
 
     def add(self, kind: str, message: str, error: BaseException | None = None) -> None:
         """Count a fault of this kind, and log it unless the same was logged before."""
-        self.counts[kind] += 1
         cause = (kind, f"{message} {type(error).__name__}" if error is not None else message)
-        if cause in self._logged or len(self._logged) > _MOST_CAUSES:
-            return
-        self._logged.add(cause)
+        with self._lock:
+            self.counts[kind] += 1
+            if cause in self._logged or len(self._logged) > _MOST_CAUSES:
+                return
+            self._logged.add(cause)
         if error is None:
             logger.error("otelmon: %s", message)
         else:
@@ -33,7 +37,8 @@ class Faults:
 
     def clear(self, kind: str) -> None:
         """Say that this kind works again."""
-        self._logged = {cause for cause in self._logged if cause[0] != kind}
+        with self._lock:
+            self._logged = {cause for cause in self._logged if cause[0] != kind}
 
 
 # Beyond so many different causes nothing new is said; the counts go on.

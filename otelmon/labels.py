@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
-from weakref import WeakValueDictionary
 
 METRIC_NAME = "__name__"
 
-_interned: WeakValueDictionary[tuple[tuple[str, str], ...], Labels]
+_interned: dict[tuple[tuple[str, str], ...], Labels]
+_FIRST_SWEEP = 4096
 
 
 class Labels(Mapping[str, str]):
     """An immutable, interned, hashable set of label names and values.
 
     A label with an empty value is the same as no label (Prometheus data model), so it is dropped. Equal label sets
-    are the same object, which makes comparison and dictionary look-up as cheap as for a number.
+    are mostly the same object, which makes comparison and dictionary look-up as cheap as for a number; only equality
+    may be relied on.
+
+    There are tens of thousands of them, and each object that Python's garbage collector must visit lengthens the
+    pauses of the application: so a label set is one such object, without a dictionary or a weak reference of its own.
     """
 
-    __slots__ = ("__weakref__", "_hash", "_pairs", "_values")
+    __slots__ = ("_hash", "_pairs")
 
     _pairs: tuple[tuple[str, str], ...]
-    _values: dict[str, str]
     _hash: int
 
     def __new__(cls, labels: Mapping[str, str] | Iterable[tuple[str, str]] = (), /) -> Labels:  # noqa: PYI034 (an equal set is returned as it is)
@@ -34,10 +39,11 @@ class Labels(Mapping[str, str]):
         if found is None:
             found = super().__new__(cls)
             found._pairs = pairs
-            found._values = dict(pairs)
             found._hash = hash(pairs)
             # setdefault, so that two threads that intern the same set agree on one object.
             found = _interned.setdefault(pairs, found)
+            if len(_interned) > _sweep_at[0]:
+                _sweep()
         return found
 
     @property
@@ -48,15 +54,15 @@ class Labels(Mapping[str, str]):
     @property
     def metric_name(self) -> str:
         """The value of ``__name__``, empty where there is none."""
-        return self._values.get(METRIC_NAME, "")
+        return str(self.get(METRIC_NAME, ""))
 
     def with_label(self, name: str, value: str) -> Labels:
         """The same labels with one set (or removed, by an empty value)."""
-        return Labels({**self._values, name: value})
+        return Labels({**dict(self._pairs), name: value})
 
     def with_labels(self, labels: Mapping[str, str]) -> Labels:
         """The same labels with these set over them."""
-        return Labels({**self._values, **labels})
+        return Labels({**dict(self._pairs), **labels})
 
     def without(self, names: Iterable[str]) -> Labels:
         """The same labels less these names."""
@@ -69,17 +75,23 @@ class Labels(Mapping[str, str]):
         return Labels({name: value for name, value in self._pairs if name in kept})
 
     def __getitem__(self, name: str) -> str:
-        return self._values[name]
+        for key, value in self._pairs:
+            if key == name:
+                return value
+        raise KeyError(name)
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a label, or ``default``."""
-        return self._values.get(name, default)
+        for key, value in self._pairs:
+            if key == name:
+                return value
+        return default
 
     def __contains__(self, name: object) -> bool:
-        return name in self._values
+        return any(key == name for key, _ in self._pairs)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter([name for name, _ in self._pairs])
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -109,5 +121,18 @@ def _quote(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-_interned = WeakValueDictionary()
+def _sweep() -> None:
+    """Let go of label sets that nobody else holds. Done when there are twice as many as the last time left over."""
+    for pairs in list(_interned):
+        # One that another thread takes at this very moment may be made a second time later, and equal the first.
+        with suppress(KeyError):
+            if sys.getrefcount(_interned[pairs]) == _UNSHARED:
+                del _interned[pairs]
+    _sweep_at[0] = max(_FIRST_SWEEP, 2 * len(_interned))
+
+
+# The table's reference, and that of the call which asks.
+_UNSHARED = 2
+_sweep_at = [_FIRST_SWEEP]
+_interned = {}
 EMPTY_LABELS = Labels()

@@ -29,21 +29,27 @@ def manual_step(
     context: Mapping[str, str],
     at: datetime,
     expand: Expand,
+    about: Labels = EMPTY_LABELS,
 ) -> Step:
     """The rule's alerts after a value was put in by hand.
+
+    ``about`` are the labels that a measured series would have (job, instance): templates speak of them.
 
     The value fires at once when the condition holds (``for`` does not apply), refreshes the alert that fires already,
     and resolves it when the condition does not hold. NaN is no value and changes nothing. The alert is labelled
     ``source="manual"``, so that it never mixes with what is measured.
     """
-    labels = _manual_labels(rule, value, expand)
+    labels = _manual_labels(rule, value, expand, about)
     before = alerts.get(labels)
     after = dict(alerts)
     transition = None
     if math.isnan(value) or (before is None and not condition.holds(value)):
         return Step(alerts=alerts)
     if condition.holds(value):
-        now = _firing(rule, labels, before, value=value, condition=condition, context=context, at=at, expand=expand)
+        annotations = {name: expand(text, about, value) for name, text in rule.annotations.items()}
+        now = _firing(
+            rule, labels, before, value=value, condition=condition, context=context, at=at, annotations=annotations
+        )
         after[labels] = now
         if before is None:
             transition = Transition(alert=now, before=None, at=at, reason=TransitionReason.HELD)
@@ -63,9 +69,9 @@ def expire(alerts: Mapping[Labels, Alert], *, at: datetime) -> Step:
     return _result(alerts, after, transitions, at)
 
 
-def _manual_labels(rule: AlertingRule, value: float, expand: Expand) -> Labels:
-    expanded = {name: expand(text, EMPTY_LABELS, value) for name, text in rule.labels.items()}
-    return Labels({**expanded, SOURCE: MANUAL, ALERT_NAME: rule.name})
+def _manual_labels(rule: AlertingRule, value: float, expand: Expand, about: Labels) -> Labels:
+    expanded = {name: expand(text, about, value) for name, text in rule.labels.items()}
+    return Labels({**about, **expanded, SOURCE: MANUAL, ALERT_NAME: rule.name})
 
 
 def _firing(
@@ -77,11 +83,11 @@ def _firing(
     condition: Condition,
     context: Mapping[str, str],
     at: datetime,
-    expand: Expand,
+    annotations: Mapping[str, str],
 ) -> Alert:
     return Alert(
         labels=labels,
-        annotations={name: expand(text, EMPTY_LABELS, value) for name, text in rule.annotations.items()},
+        annotations=annotations,
         severity=severity_of(labels),
         state=AlertState.FIRING,
         active_at=before.active_at if before else at,

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otelmon.cli.history import Record, as_lines, as_markdown
-from otelmon.cli.options import ConfigOption, errors_said, opened_state, settings_for
+from otelmon.cli.options import ConfigOption, ServiceOption, errors_said, opened_state, settings_for
 from otelmon.duration import format_duration
 from otelmon.errors import StateError
 from otelmon.incidents.model import Incident
@@ -26,6 +26,7 @@ IdArgument = Annotated[str, typer.Argument(help="The incident's id, as the page 
 @incidents.callback(invoke_without_command=True)
 def list_incidents(
     context: typer.Context,
+    service: ServiceOption = None,
     config: ConfigOption = None,
     limit: Annotated[int, typer.Option(help="How many to list, newest first.")] = 20,
 ) -> None:
@@ -34,10 +35,10 @@ def list_incidents(
         return
     with errors_said():
         settings = settings_for(config)
-        with opened_state(settings) as storage:
+        with opened_state(settings, service) as storage:
             found = storage.incidents(limit)
     if not found:
-        typer.echo(f"no incidents of {settings.service}")
+        typer.echo("no incidents")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "state", "severity", "alert", "since", "lasted", "acknowledged by"):
@@ -49,9 +50,9 @@ def list_incidents(
 
 
 @incidents.command()
-def show(incident_id: IdArgument, config: ConfigOption = None) -> None:
+def show(incident_id: IdArgument, service: ServiceOption = None, config: ConfigOption = None) -> None:
     """Print an incident with its timeline: what happened, who did it and what was sent."""
-    for line in as_lines(_record(incident_id, config)):
+    for line in as_lines(_record(incident_id, service, config)):
         typer.echo(line)
 
 
@@ -59,10 +60,11 @@ def show(incident_id: IdArgument, config: ConfigOption = None) -> None:
 def export(
     incident_id: IdArgument,
     output: Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")] = None,
+    service: ServiceOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Write an incident as Markdown, for the post-mortem."""
-    text = as_markdown(_record(incident_id, config))
+    text = as_markdown(_record(incident_id, service, config))
     if output is None:
         typer.echo(text, nl=False)
         return
@@ -74,10 +76,10 @@ def export(
     typer.echo(f"wrote {output}")
 
 
-def _record(incident_id: str, config: Path | None) -> Record:
+def _record(incident_id: str, service: str | None, config: Path | None) -> Record:
     with errors_said():
         settings = settings_for(config)
-        with opened_state(settings) as storage:
+        with opened_state(settings, service) as storage:
             incident = storage.incident(incident_id)
             if incident is None:
                 raise StateError(f"there is no incident {incident_id}; `otelmon incidents` lists them")

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from otelmon.config import Settings, load_settings
-from otelmon.errors import OtelmonError
+from otelmon.config import Settings, folder_name, load_settings
+from otelmon.errors import OtelmonError, StateError
 from otelmon.storage.sqlite import STATE_FILE, SqliteStorage, open_existing
 
 ConfigOption = Annotated[
@@ -36,11 +36,37 @@ def settings_for(config: Path | None) -> Settings:
     return load_settings(config, environ=os.environ, directory=Path.cwd(), application=None)
 
 
+ServiceOption = Annotated[
+    str | None,
+    typer.Option("--service", help="The service, where its name comes from the app's title or several keep state."),
+]
+
+
 @contextmanager
-def opened_state(settings: Settings) -> Iterator[SqliteStorage]:
-    """The state of the service, as its running monitor keeps it; StateError where nothing was kept yet."""
-    with open_existing(settings.state_dir / STATE_FILE) as storage:
+def opened_state(settings: Settings, service: str | None = None) -> Iterator[SqliteStorage]:
+    """The state of the service, as its running monitor keeps it; StateError where it cannot be told which that is.
+
+    The app may be called by its title, which a command line cannot know: where no state goes by the name that the
+    settings give, the only one beside it is taken.
+    """
+    with open_existing(_state_file(settings, service)) as storage:
         yield storage
+
+
+def _state_file(settings: Settings, service: str | None) -> Path:
+    beside = settings.state_dir.parent
+    wanted = settings.state_dir if service is None else beside / folder_name(service)
+    if (wanted / STATE_FILE).exists():
+        return wanted / STATE_FILE
+    kept = sorted(path.parent for path in beside.glob(f"*/{STATE_FILE}"))
+    if service is None and len(kept) == 1:
+        return kept[0] / STATE_FILE
+    if not kept:
+        raise StateError(
+            f"no service keeps state in {beside}; start the app first, or set OTELMON_STATE_DIR as the app has it"
+        )
+    names = ", ".join(path.name for path in kept)
+    raise StateError(f"no state of {service or settings.service} in {beside}; write --service NAME, one of {names}")
 
 
 @contextmanager

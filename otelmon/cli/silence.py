@@ -10,7 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from otelmon.cli.options import ByOption, ConfigOption, errors_said, opened_state, settings_for, user_name
+from otelmon.cli.options import (
+    ByOption,
+    ConfigOption,
+    ServiceOption,
+    errors_said,
+    opened_state,
+    settings_for,
+    user_name,
+)
 from otelmon.duration import parse_duration
 from otelmon.errors import OtelmonError, StateError
 from otelmon.incidents.ids import typed_id
@@ -34,6 +42,7 @@ def add(  # noqa: PLR0917 (options of a command)
     start: Annotated[str | None, typer.Option(help="From when on, such as 2026-11-23T16:00; default: now.")] = None,
     comment: Annotated[str, typer.Option(help="Why.")] = "",
     by: ByOption = None,
+    service: ServiceOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Silence alerts that meet all matchers. They are evaluated and recorded, and page if they still fire after it."""
@@ -54,26 +63,27 @@ def add(  # noqa: PLR0917 (options of a command)
             comment=comment,
             created_at=now,
         )
-        with opened_state(settings) as storage:
+        with opened_state(settings, service) as storage:
             storage.ask(AddSilence(silence=made), now)
     typer.echo(f"silenced {made.shown} {_until(made)}: {made.id}")
 
 
 @silence.command("list")
 def list_silences(
+    service: ServiceOption = None,
     config: ConfigOption = None,
     limit: Annotated[int, typer.Option(help="How many to list, newest first.")] = 20,
 ) -> None:
     """List silences: those that are not over first."""
     with errors_said():
         settings = settings_for(config)
-        with opened_state(settings) as storage:
+        with opened_state(settings, service) as storage:
             found = {each.id: each for each in storage.silences(limit)}
             # What was asked a moment ago, or while no monitor runs.
             asked = [request.body.silence for request in storage.requests() if isinstance(request.body, AddSilence)]
     listed = [each for each in asked if each.id not in found] + list(found.values())
     if not listed:
-        typer.echo(f"no silences of {settings.service}")
+        typer.echo("no silences")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "state", "matchers", "until", "author", "comment"):
@@ -89,13 +99,14 @@ def list_silences(
 def expire(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The silence's id.")],
     by: ByOption = None,
+    service: ServiceOption = None,
     config: ConfigOption = None,
 ) -> None:
     """End a silence now: what it hides and still fires pages."""
     with errors_said():
         settings = settings_for(config)
         wanted = typed_id(id_)
-        with opened_state(settings) as storage:
+        with opened_state(settings, service) as storage:
             waiting = [each.body.silence.id for each in storage.requests() if isinstance(each.body, AddSilence)]
             active = [each.id for each in storage.silences(10_000) if each.ended_at is None]
             if wanted not in (*waiting, *active):

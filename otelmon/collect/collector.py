@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -12,6 +11,7 @@ from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics, Scope
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from otelmon.collect.pace import Pace
 from otelmon.collect.reader import Reader
 from otelmon.collect.requests import RequestTranslation, request_metrics
 from otelmon.collect.samples import Samples
@@ -23,10 +23,6 @@ from otelmon.sample import STALE, Sample
 
 # A start must lie before the sample that it is the zero of.
 _LEAST_AGE_SECONDS = 0.001
-# Python code of another thread waits up to 5 ms for the interpreter, each time that it gives it up. So that a request
-# is not held up for several such waits, a collection pauses after so much work.
-_WORK_SECONDS = 0.0005
-_PAUSE_SECONDS = 0.0001
 T = TypeVar("T")
 _REQUEST_SCOPE = InstrumentationScope("otelmon.instrument.requests")
 
@@ -164,7 +160,7 @@ class Collector:
     def _take(self, points: Iterable[Point], seen: _Seen, taken: set[Labels], samples: Samples, at: float) -> None:
         current: dict[Labels, tuple[Labels, ...]] = {}
         room = self._max_series
-        for point in _paused(points):
+        for point in Pace().each(points):
             identity = point.series[0]
             if identity in taken:
                 self.faults.add("duplicate", f"two instruments measure {identity}; the one met first is kept")
@@ -209,13 +205,3 @@ class _Seen:
             if now is not series:
                 self.gone += series if now is None else (labels for labels in series if labels not in now)
         self.series, self.at = current, at
-
-
-def _paused(points: Iterable[Point]) -> Iterator[Point]:
-    """The points, with a pause after each stretch of work in which the application's threads can run."""
-    begun = time.perf_counter()
-    for point in points:
-        yield point
-        if time.perf_counter() - begun > _WORK_SECONDS:
-            time.sleep(_PAUSE_SECONDS)
-            begun = time.perf_counter()

@@ -11,7 +11,6 @@ classic series with semconv's bounds, and the native one at the recorder's own r
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from opentelemetry.sdk.metrics.export import (
@@ -27,6 +26,7 @@ from opentelemetry.sdk.metrics.export import Buckets as OTelBuckets
 from opentelemetry.sdk.metrics.export import Histogram as ExplicitHistogram
 
 from otelmon.collect.names import Kind, label_set, metric_name
+from otelmon.collect.samples import pack, unpack
 from otelmon.collect.translate import Point, histogram_series, histogram_values
 from otelmon.histogram import Buckets, Histogram
 from otelmon.instrument.model import BOUNDS, SCALE, ActiveCell, RequestCell, RequestSnapshot, Traffic
@@ -183,13 +183,10 @@ class RequestTranslation:
         cells: dict[_CellKey, _KnownCell] = {}
         for cell in snapshot.cells:
             key = (cell.traffic, cell.method, cell.route, cell.status, cell.error_type, cell.scheme, cell.overflow)
-            known = self._cells.get(key)
-            if known is None or (known.count, known.sum) != (cell.count, cell.sum):
-                series = known.series if known is not None else self._cell_series(cell)
-                known = _KnownCell(key=key, count=cell.count, sum=cell.sum, series=series, values=_cell_values(cell))
+            known = self._cells.get(key) or _KnownCell(key, self._cell_series(cell))
             # Under the key that is kept already: fewer new objects, fewer full collections of Python's garbage.
             cells[known.key] = known
-            yield Point(series=known.series, values=known.values, start=snapshot.start_at)
+            yield Point(series=known.series, values=known.values(cell), start=snapshot.start_at)
         self._cells = cells
         for active in snapshot.active:
             yield Point(series=self._active_series(active), values=(float(active.count),))
@@ -217,13 +214,25 @@ ActiveKey = tuple[Traffic, str, str]
 _NONE = Buckets()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _KnownCell:
-    key: _CellKey
-    count: int
-    sum: float
-    series: tuple[Labels, ...]
-    values: Sequence[float | Histogram]
+    """The series of a cell, and the values that it had last; changed in place, which makes no new objects."""
+
+    __slots__ = ("_count", "_packed", "_sum", "key", "series")
+
+    def __init__(self, key: _CellKey, series: tuple[Labels, ...]) -> None:
+        self.key = key
+        self.series = series
+        self._count = -1
+        self._sum = 0.0
+        self._packed = b""
+
+    def values(self, cell: RequestCell) -> Sequence[float | Histogram]:
+        """The values of the series; those of the last time where nothing was counted since."""
+        if (self._count, self._sum) == (cell.count, cell.sum):
+            return unpack(self._packed)
+        values = _cell_values(cell)
+        self._count, self._sum, self._packed = cell.count, cell.sum, pack(values)
+        return values
 
 
 def _cell_values(cell: RequestCell) -> list[float | Histogram]:

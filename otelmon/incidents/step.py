@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from otelmon.alerts.model import Alert, AlertState, Transition
-from otelmon.alerts.restore import shift_alert
 from otelmon.incidents.ids import incident_id, typed_id
-from otelmon.incidents.inhibit import Inhibitor
 from otelmon.incidents.model import (
     Acknowledge,
     Cause,
@@ -23,6 +21,7 @@ from otelmon.incidents.model import (
     RequestBody,
     Resolve,
 )
+from otelmon.incidents.muting import ending, mutes
 from otelmon.incidents.policy import Policy
 from otelmon.incidents.settle import Happening, Mute, News, after, settle, written
 from otelmon.incidents.silence import (
@@ -31,9 +30,6 @@ from otelmon.incidents.silence import (
     Silence,
     SilenceNotice,
     ended,
-    meets,
-    notice_due,
-    shift_silence,
 )
 from otelmon.incidents.storm import OPENING, Gate, paged_lately, weather
 from otelmon.labels import Labels
@@ -46,8 +42,8 @@ _Act = Callable[[Incident, str], None]
 class IncidentStep:
     """The open incidents now, what changed (resolved ones included) and the requests that do not apply.
 
-    ``recent`` are resolved incidents that may be reopened, ``silences`` those that are not over. ``ended`` are silences
-    that ended, ``notices`` those that people are told of. ``changed_silences`` are all whose record changed.
+    ``recent`` are resolved incidents that may be reopened, ``silences`` those that are not over, ``changed_silences``
+    all whose record changed, ``notices`` those that people are told of.
     """
 
     incidents: Mapping[str, Incident]
@@ -89,34 +85,6 @@ def step(
     for alert in alerts:
         books.refresh(alert)
     return books.closed()
-
-
-def shift(incidents: Mapping[str, Incident], seconds: float) -> dict[str, Incident]:
-    """The same incidents after the wall clock jumped by so many seconds: durations stay true."""
-    by = timedelta(seconds=seconds)
-
-    def later(instant: datetime | None) -> datetime | None:
-        return None if instant is None else instant + by
-
-    def moved(incident: Incident) -> Incident:
-        return replace(
-            incident,
-            alerts=tuple(shift_alert(alert, by) for alert in incident.alerts),
-            triggered_at=incident.triggered_at + by,
-            acknowledged_at=later(incident.acknowledged_at),
-            resolved_at=later(incident.resolved_at),
-            first_paged_at=later(incident.first_paged_at),
-            paged_at=later(incident.paged_at),
-            joined_at=later(incident.joined_at),
-            timeline=tuple(replace(event, at=event.at + by) for event in incident.timeline),
-        )
-
-    return {id_: moved(incident) for id_, incident in incidents.items()}
-
-
-def shift_silences(silences: Mapping[str, Silence], seconds: float) -> dict[str, Silence]:
-    """The same silences after the wall clock jumped: what is left of them stays as long."""
-    return {id_: shift_silence(silence, timedelta(seconds=seconds)) for id_, silence in silences.items()}
 
 
 @dataclass(slots=True)
@@ -238,9 +206,10 @@ class _Books:
         for silence_id in over:
             self._end_silence(self._silences[silence_id], "")
         self._silences = left
-        mutes = self._mutes()
-        self._settle(mutes)
-        notices = self._notices()
+        self._settle(self._mutes())
+        notices = ending(self._silences.values(), self._firing(), self._policy.silence_notice, self._at)
+        for notice in notices:
+            self._keep(notice.silence)
         return IncidentStep(
             incidents=self.open,
             changes=tuple(self.changes),
@@ -341,23 +310,10 @@ class _Books:
         return [alert for incident in self.open.values() if not incident.is_storm for alert in incident.firing]
 
     def _mutes(self) -> dict[Labels, Mute]:
-        """The firing alerts that page nobody, and why."""
         active = [silence for silence in self._silences.values() if silence.is_active(self._at)]
-        mutes: dict[Labels, Mute] = {}
-        audible: list[Alert] = []
-        for alert in self._firing():
-            silence = next((each for each in active if meets(alert.labels, each.matchers)), None)
-            if silence is None:
-                audible.append(alert)
-            else:
-                mutes[alert.labels] = Mute(reason=_silenced(silence), silenced=True)
-        inhibitor = Inhibitor(self._policy.inhibitions, audible, self._is_told)
-        for alert in audible:
-            source = inhibitor.muted_by(alert)
-            if source is not None:
-                reason = f"it follows from {source.name} ({self._by_alert[source.labels]})"
-                mutes[alert.labels] = Mute(reason=reason, silenced=False)
-        return mutes
+        return mutes(
+            self._firing(), active, self._policy.inhibitions, told=self._is_told, incident_of=self._by_alert.__getitem__
+        )
 
     def _is_told(self, labels: Labels) -> bool:
         return labels in self.open[self._by_alert[labels]].told
@@ -438,24 +394,7 @@ class _Books:
         else:
             self.open[incident.id] = incident
 
-    def _notices(self) -> tuple[SilenceNotice, ...]:
-        due = [each for each in self._silences.values() if notice_due(each, self._at, self._policy.silence_notice)]
-        found: list[SilenceNotice] = []
-        firing = self._firing() if due else []
-        for silence in due:
-            hidden = tuple(alert for alert in firing if meets(alert.labels, silence.matchers))
-            if hidden:
-                told = replace(silence, noticed_at=self._at)
-                self._keep(told)
-                found.append(SilenceNotice(silence=told, hidden=hidden))
-        return tuple(found)
-
 
 def _with_alert(incident: Incident, alert: Alert) -> Incident:
     alerts = tuple(alert if alert.labels == known.labels else known for known in incident.alerts)
     return replace(incident, alerts=alerts)
-
-
-def _silenced(silence: Silence) -> str:
-    until = "until it is resolved" if silence.ends_at is None else f"until {silence.ends_at:%Y-%m-%d %H:%M} UTC"
-    return f"silenced by {silence.author} {until} ({silence.id})" + (f": {silence.comment}" if silence.comment else "")

@@ -35,7 +35,7 @@ class Worker:
     occurrence until that notifier delivers again, and the page is kept.
 
     ``delivered``, ``retried`` and ``rejected`` count outcomes since the start; ``failures`` what storage or a notifier
-    raised. ``next_retry_at`` is the earliest retry known from the last pass.
+    raised. ``next_retry_at`` is the earliest retry that is known and still to come.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class Worker:
         started = self._clock.monotonic()
         deferred: set[str] = set()
         sent = 0
-        self.next_retry_at = None
+        if self.next_retry_at is not None and self.next_retry_at <= at:
+            self.next_retry_at = None
         self._record_late()
         for _ in range(_PAGES_A_PASS):
             now = self._clock.monotonic()

@@ -16,7 +16,8 @@ HEADINGS = (
     "What it means", "First five minutes", "Likely causes", "Mitigation", "How to know it is over", "Escalate",
     "Tune or silence",
 )  # fmt: skip
-_NAME = re.compile(r"[a-z0-9_]+")
+# Longer names are no file names anywhere.
+_NAME = re.compile(r"[a-z0-9_]{1,100}")
 _STEP = re.compile(r"^[0-9]+\. (.+(?:\n(?: {2,}\S.*))*)", re.MULTILINE)
 _STEPS_IN_A_PAGE = 3
 _ADDRESS = re.compile(r"https?://\S+")

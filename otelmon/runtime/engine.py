@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
-from otelmon.alerts.model import AlertState, Transition
+from otelmon.alerts.model import Alert, AlertState, Transition
 from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
+from otelmon.incidents.missed import missed
 from otelmon.incidents.model import Change, Incident
 from otelmon.incidents.policy import Policy
+from otelmon.incidents.shift import shift as shift_incidents
+from otelmon.incidents.shift import shift_silences
 from otelmon.incidents.silence import Silence
-from otelmon.incidents.step import shift as shift_incidents
-from otelmon.incidents.step import shift_silences
 from otelmon.incidents.step import step as step_incidents
+from otelmon.labels import Labels
+from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.model import OnCall
 from otelmon.paging.decide import decide, decide_notices
 from otelmon.paging.model import Page
@@ -26,14 +30,17 @@ from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
-from otelmon.sample import Sample
+from otelmon.sample import Sample, is_stale
 from otelmon.storage.store import Request, Storage
 from otelmon.window.window import Window
 
 # Two snapshots within so many seconds share one collection, so that a busy caller does not fill the window.
 _SNAPSHOT_AGE_SECONDS = 1.0
 _LEAST_STEP_SECONDS = 0.001
+_PORTION = 512
 _PRUNE_SECONDS = 300.0
+# Values that only moved are written this often.
+_SAVE_ALL_SECONDS = 60.0
 # How long resolved incidents, and what was sent for them, are kept for `otelmon incidents`.
 _KEEP_FINISHED = timedelta(days=30)
 
@@ -62,12 +69,19 @@ class Engine:
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
     _recent: Mapping[str, Incident] = field(default_factory=dict)
     _silences: Mapping[str, Silence] = field(default_factory=dict)
-    _unsaved: bool = False
+    # Every instant moved with the clock, so all of it is to be written.
+    _rewrite: bool = False
     _known_ids: frozenset[str] = frozenset()
+    _saved: dict[str, dict[Labels, tuple[object, ...]]] = field(default_factory=dict)
+    _save_all_at: float = 0.0
     _prune_at: float = 0.0
+    # Held while the window and the rules are touched; never while something is written to disk.
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    # Held through a whole tick, and taken before the other.
+    _turn: threading.RLock = field(default_factory=threading.RLock)
     _views: SnapshotViews = field(default_factory=SnapshotViews)
     _collected_at: float = 0.0
+    _unsaved: list[Sample] = field(default_factory=list)
 
     def restore(self, at: float) -> None:
         """Take up alerts, incidents and the window where an earlier process left them."""
@@ -88,11 +102,15 @@ class Engine:
 
     def tick(self, at: float) -> None:
         """Collect, evaluate the rules, step the alerts and incidents, decide on pages, and write it all."""
-        with self._lock:
-            # A snapshot may have collected since the caller read the time.
-            at = max(at, self._collected_at + _LEAST_STEP_SECONDS)
-            samples = self._collect(at)
-            results = self.rules.run(self.window, at)
+        with self._turn:
+            with self._lock:
+                # A snapshot may have collected since the caller read the time.
+                at = max(at, self._collected_at + _LEAST_STEP_SECONDS)
+                samples = self._collect(at)
+                if self._unsaved:
+                    samples = [*self._unsaved, *samples]
+                    self._unsaved = []
+                results = self.rules.run(self.window, at)
             self._conclude(at, results, samples)
             if at >= self._prune_at:
                 self._prune_at = at + _PRUNE_SECONDS
@@ -101,22 +119,25 @@ class Engine:
 
     def take_requests(self, at: float) -> bool:
         """Handle what was asked meanwhile (values by hand, acknowledgements); true when there was anything."""
-        with self._lock:
+        with self._turn:
             if not self.by_hand and not self._requests():
                 return False
             self._conclude(at, RuleResults(), ())
             return True
 
     def snapshot(self, at: float) -> Snapshot:
-        """The vital signs now."""
+        """The vital signs now, from any thread; a tick that writes to a slow disk does not hold it up."""
         with self._lock:
             if at - self._collected_at >= _SNAPSHOT_AGE_SECONDS:
-                self._collect(at)
+                # A tick saves what it collects. Of what a snapshot collected a restart needs the starts and ends of
+                # series, which the collector tells only once.
+                collected = self._collect(at)
+                self._unsaved += [each for each in collected if each.start_at is not None or _is_end(each)]
             return self._views.evaluate(self.window, max(at, self._collected_at))
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped by so many seconds: move the past along, so that nothing fires or resolves for it."""
-        with self._lock:
+        with self._turn, self._lock:
             self.faults.add("clock", f"the clock jumped by {seconds:.0f} s; windows and alerts were moved along")
             self.collector.shift(seconds)
             self.window.shift(seconds)
@@ -124,10 +145,12 @@ class Engine:
             self._incidents = shift_incidents(self._incidents, seconds)
             self._recent = shift_incidents(self._recent, seconds)
             self._silences = shift_silences(self._silences, seconds)
-            self._unsaved = True
+            self._rewrite = True
             self.journal.shift(seconds)
             self._collected_at += seconds
+            self._unsaved = [_moved(sample, seconds) for sample in self._unsaved]
             self._prune_at += seconds
+            self._save_all_at = 0.0
 
     def _collect(self, at: float) -> Sequence[Sample]:
         try:
@@ -135,7 +158,10 @@ class Engine:
         except Exception as error:  # noqa: BLE001 (the app's metrics are collected all the same)
             self.faults.add("host", "the host cannot be read", error)
         samples = self.collector.collect(at)
-        self.window.append(samples)
+        # Collected samples pause while they are read; by portions, the window does too while it stores them.
+        reading = iter(samples)
+        for _ in range(0, len(samples), _PORTION):
+            self.window.append(islice(reading, _PORTION))
         self._collected_at = at
         return samples
 
@@ -144,17 +170,20 @@ class Engine:
             return ()
         try:
             return self.disk.requests()
-        except StateError as error:
-            self.faults.add("state", f"requests cannot be read from the state: {error}")
+        except Exception as error:  # noqa: BLE001 (a request that cannot be read must not stop the tick)
+            self.faults.add("state", "requests cannot be read from the state", error)
             return ()
 
     def _conclude(self, at: float, results: RuleResults, samples: Sequence[Sample]) -> None:
         now = datetime.fromtimestamp(at, UTC)
         alerts: dict[str, Alerts] = dict(results.alerts)
         transitions = list(results.transitions)
-        for extra in (*self._process_by_hand(at), self.rules.expire_manual(at)):
-            alerts.update(extra.alerts)
-            transitions += extra.transitions
+        with self._lock:
+            for extra in (*self._process_by_hand(at), self.rules.expire_manual(at)):
+                alerts.update(extra.alerts)
+                transitions += extra.transitions
+            current = [alert for each in self.rules.alerts.values() for alert in each.values()]
+        transitions += missed([*self._incidents.values(), *self._recent.values()], current, transitions, at=now)
         requests = self._requests()
         stepped = step_incidents(
             self._incidents,
@@ -162,29 +191,52 @@ class Engine:
             [request.body for request in requests],
             at=now,
             taken=self._known_ids,
-            alerts=[alert for alerts in self.rules.alerts.values() for alert in alerts.values()],
+            alerts=current,
             recent=self._recent,
             silences=self._silences,
             policy=self.policy,
         )
         for refusal in stepped.refused:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
-        pages = decide(stepped.changes, on_call=self.on_call, targets=self.targets, about=self.about)
+        pages = self._decide(stepped.changes)
         pages += decide_notices(stepped.notices, targets=self.targets, about=self.about)
         self._log(transitions, stepped.changes, pages)
-        self._incidents, self._recent, self._silences = stepped.incidents, stepped.recent, stepped.silences
-        self._known_ids |= stepped.incidents.keys()
         self.journal.save(
             now,
-            alerts=alerts,
+            alerts=self._worth_saving(alerts, at),
             changes=stepped.changes,
-            incidents=(*stepped.incidents.values(), *stepped.recent.values()) if self._unsaved else (),
+            incidents=(*stepped.incidents.values(), *stepped.recent.values()) if self._rewrite else (),
             pages=pages,
             samples=samples,
             taken=[request.id for request in requests],
-            silences=tuple(stepped.silences.values()) if self._unsaved else stepped.changed_silences,
+            silences=tuple(stepped.silences.values()) if self._rewrite else stepped.changed_silences,
         )
-        self._unsaved = False
+        # Last, so that what could not be written is stepped and decided on anew by the next tick (see `missed`).
+        self._incidents, self._recent, self._silences = stepped.incidents, stepped.recent, stepped.silences
+        self._known_ids |= stepped.incidents.keys()
+        self._rewrite = False
+
+    def _decide(self, changes: Sequence[Change]) -> list[Page]:
+        """The pages owed; where the words for one cannot be found, a page with fewer of them."""
+        pages: list[Page] = []
+        for change in changes:
+            try:
+                pages += decide([change], on_call=self.on_call, targets=self.targets, about=self.about)
+            except Exception as error:  # noqa: BLE001 (a page with less in it beats none)
+                self.faults.add("page", "a page could not be written whole", error)
+                plain = Context(service=self.about.service, environment=self.about.environment)
+                pages += decide([change], on_call=FixedOnCall(), targets=self.targets, about=plain)
+        return pages
+
+    def _worth_saving(self, alerts: Mapping[str, Alerts], at: float) -> dict[str, Alerts]:
+        """The alerts of the rules where more than a value changed, and of all rules from time to time."""
+        standing = {name: {key: _standing(alert) for key, alert in each.items()} for name, each in alerts.items()}
+        if at >= self._save_all_at:
+            self._save_all_at = at + _SAVE_ALL_SECONDS
+            self._saved = {}
+        worth = {name: alerts[name] for name, stand in standing.items() if self._saved.get(name) != stand}
+        self._saved.update({name: standing[name] for name in worth})
+        return worth
 
     def _process_by_hand(self, at: float) -> list[RuleResults]:
         results = []
@@ -202,3 +254,18 @@ class Engine:
                 logger.info("otelmon: %s is %s: %s", transition.alert.labels, transition.alert.state, transition.reason)
         if changes and not pages:
             logger.info("otelmon: paging is off, nobody is told")
+
+
+def _standing(alert: Alert) -> tuple[object, ...]:
+    """What of an alert a restart cannot find out anew."""
+    held_at = alert.last_held_at if alert.manual else None
+    return (alert.state, alert.active_at, alert.fired_at, alert.stopped_at, alert.restored, held_at)
+
+
+def _is_end(sample: Sample) -> bool:
+    return isinstance(sample.value, float) and is_stale(sample.value)
+
+
+def _moved(sample: Sample, seconds: float) -> Sample:
+    start_at = None if sample.start_at is None else sample.start_at + seconds
+    return replace(sample, at=sample.at + seconds, start_at=start_at)

@@ -10,6 +10,7 @@ from otelmon.alerts.manual import expire, manual_step
 from otelmon.alerts.model import Alert, Transition
 from otelmon.alerts.restore import restore, shift
 from otelmon.alerts.step import remove, step
+from otelmon.collect.pace import Pace
 from otelmon.faults import Faults
 from otelmon.labels import METRIC_NAME, Labels
 from otelmon.promql.analyze import condition, lookback_seconds
@@ -87,6 +88,7 @@ class RuleRunner:
         """Evaluate the groups that are due at an instant (unix seconds), in order; recorded samples are appended."""
         transitions: list[Transition] = []
         changed: dict[str, Alerts] = {}
+        pace = Pace()
         for group in self._groups:
             interval = group.interval_seconds or self._interval_seconds
             # Half a tick of grace, so that a tick that comes a moment early does not cost the group a whole interval.
@@ -97,6 +99,7 @@ class RuleRunner:
                 transitions += self._run_rule(watched, window, at)
                 if isinstance(watched.rule, AlertingRule):
                     changed[watched.rule.name] = watched.alerts
+                pace.rest()
         return RuleResults(transitions=tuple(transitions), alerts=changed)
 
     def _run_rule(self, watched: WatchedRule, window: Window, at: float) -> tuple[Transition, ...]:
@@ -128,7 +131,7 @@ class RuleRunner:
         )
         watched.alerts = result.alerts
         window.append(result.samples)
-        if result.problem:
+        if result.problem and not isinstance(evaluation, Failed):  # that was said already
             self._faults.add(f"rule.{rule.name}", f"the rule {rule.name}: {result.problem}")
         elif not isinstance(evaluation, Failed):
             self._faults.clear(f"rule.{rule.name}")
@@ -147,6 +150,8 @@ class RuleRunner:
             limit = watched.group.limit
             self._faults.add(f"rule.{rule.name}", f"the rule {rule.name} records {len(values)} series, limit {limit}")
             values = {}
+        else:
+            self._faults.clear(f"rule.{rule.name}")
         ended = [Sample(labels=labels, at=at, value=STALE) for labels in watched.recorded - values.keys()]
         window.append([*(Sample(labels=labels, at=at, value=value) for labels, value in values.items()), *ended])
         watched.recorded = frozenset(values)

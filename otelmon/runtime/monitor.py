@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +65,7 @@ class Monitor:
         self._clock = clock or SystemClock()
         self._recorder = RequestRecorder(start_at=self._clock.now())
         self._middlewares: list[RequestMiddleware] = []
+        self._serving: set[object] = set()
         self._watch: Watch | None = None
         self._watch_process = 0
         self._lock = threading.Lock()
@@ -72,23 +74,47 @@ class Monitor:
     def attach(self, app: Any) -> None:
         """Watch the requests of an app; otelmon starts with the app's lifespan or its first request."""
         if self.settings.enabled:
-            self._middlewares.append(attach(app, self._recorder, **self._hooks()).middleware)
+            self._keep(attach(app, self._recorder, **self._hooks()).middleware)
 
     def wrap(self, app: Any) -> Any:
         """The same for any ASGI callable: returns the callable to serve instead."""
         if not self.settings.enabled:
             return app
         middleware = wrap(app, self._recorder, **self._hooks())
-        self._middlewares.append(middleware)
+        self._keep(middleware)
         return middleware
 
+    def _keep(self, middleware: RequestMiddleware) -> None:
+        if middleware not in self._middlewares:
+            self._middlewares.append(middleware)
+
     def _hooks(self) -> dict[str, Any]:
+        app = object()
         return {
             "excluded": self.settings.exclude_paths,
-            "on_start": self.run,
-            "on_stop": self._pause,
+            "on_start": partial(self._begin, app),
+            "on_stop": partial(self._end, app),
             "faults": self.faults,
         }
+
+    def _begin(self, app: object) -> None:
+        """An app has started."""
+        with self._lock:
+            if self._watch_process != os.getpid():
+                self._serving.clear()  # those of the process that this one was forked from
+            self._serving.add(app)
+        self.run()
+        with self._lock:
+            if self._watch is not None:
+                self._watch.add([each for each in self._middlewares if not each.lifecycle.pending])
+
+    def _end(self, app: object) -> None:
+        """An app has shut down; with the last one that serves the watching pauses, and its next lifespan goes on."""
+        with self._lock:
+            self._serving.discard(app)
+            last = not self._serving
+        if last:
+            self._pause()
 
     def run(self) -> None:
         """Start evaluating in this process; returns soon, and does nothing where that is running already."""
@@ -109,7 +135,7 @@ class Monitor:
             atexit.register(self._pause)
 
     def _pause(self) -> None:
-        """The app has shut down; its next lifespan starts again."""
+        """Deliver what is due and end the threads; `run` starts them again."""
         with self._lock:
             watch, self._watch = self._watch, None
             if watch is not None and self._watch_process == os.getpid():
@@ -128,8 +154,12 @@ class Monitor:
         """Whether a value would trigger the alert of this name; pages nobody.
 
         ``value`` is in the mission's unit: a ratio for error_rate, milliseconds for response_time, percent for disk,
-        memory, CPU and database connections. Raises ConfigError for a name that no rule has.
+        memory, CPU and database connections. Raises ConfigError for a name that no rule has. Where otelmon is switched
+        off no configuration is read, and nothing triggers, whatever the name: the threshold is infinite.
         """
+        if not self.settings.enabled:
+            never = AlertInfo(name=name, threshold=math.inf, severity=Severity.INFO, runbook="")
+            return AlertCheck(triggered=False, alert=never)
         rule = self._rule(name)
         found = condition(rule.expr)
         if found is None:
@@ -236,6 +266,8 @@ def _say(monitor: Monitor) -> None:
         # An app that configures no logging would otherwise never see the start-up line.
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(levelname)s:     %(message)s"))
+        # One that configures it later would see everything twice.
+        handler.addFilter(lambda _: not logging.getLogger().handlers)
         logger.addHandler(handler)
     if not settings.enabled:
         logger.info("otelmon: switched off by %s", settings.disabled_by)

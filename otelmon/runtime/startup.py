@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from otelmon.config import Settings
-from otelmon.oncall.model import Mention, MentionKind
 from otelmon.rules.model import Severity
 from otelmon.runtime.switch import PagingDecision
 
@@ -21,7 +20,7 @@ def startup_line(settings: Settings, paging: PagingDecision) -> str:
         f"watching {settings.service} (name from {settings.service_source})",
         f"environment {settings.environment or 'not declared'}",
         f"paging {'on' if paging.on else 'off'} ({paging.reason})",
-        f"critical mentions {', '.join(map(_name, mentions)) or 'nobody'}",
+        f"critical mentions {', '.join(map(str, mentions)) or 'nobody'}",
         f"configuration {settings.config_file or 'built in, no otelmon.yaml'}",
         f"state in {settings.state_dir}",
     ]
@@ -63,7 +62,3 @@ def file_system_of(path: Path, mounts: str) -> str | None:
         if resolved.is_relative_to(point) and len(point.parts) >= longest:
             found, longest = fields[2], len(point.parts)
     return found
-
-
-def _name(mention: Mention) -> str:
-    return f"{'role' if mention.kind is MentionKind.ROLE else 'user'} {mention.id}"

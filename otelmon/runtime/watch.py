@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # How soon an acknowledgement made by another process is seen.
 _POLL_SECONDS = 1.0
 _LEAST_TOLERANCE_SECONDS = 10.0
+# To let files and connections go, also when the time of a stop is over.
+_LEAST_CLOSE_SECONDS = 1.0
 
 
 class Watch:
@@ -74,8 +76,8 @@ class Watch:
         self._pipeline = open_pipeline(
             service_name=settings.service, host=settings.instance, environment=settings.environment, faults=faults
         )
-        for middleware in middlewares:
-            settle(middleware, self._pipeline.provider if self._pipeline.portable else None)
+        self._settled: list[RequestMiddleware] = []
+        self.add(middlewares)
         self._host = HostSampler(self._pipeline.meter, faults=faults)
         self._lags = [
             EventLoopLag(self._pipeline.meter, middleware.lifecycle.loop)
@@ -85,6 +87,13 @@ class Watch:
         for lag in self._lags:
             lag.start()
         self._spawn("otelmon-engine", self._run)
+
+    def add(self, middlewares: Sequence[RequestMiddleware]) -> None:
+        """Settle who counts the requests of these apps, each once."""
+        for middleware in middlewares:
+            if middleware not in self._settled:
+                self._settled.append(middleware)
+                settle(middleware, self._pipeline.provider if self._pipeline.portable else None)
 
     def put(self, by_hand: ByHand) -> None:
         """Put a value through an alert, from any thread, without blocking; values wait for an engine still to come."""
@@ -107,7 +116,12 @@ class Watch:
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock.monotonic()))
         if self._assembly is not None:
-            self._guard("stop", partial(self._assembly.close, max(0.1, deadline - self._clock.monotonic())))
+            remaining = max(0.0, deadline - self._clock.monotonic())
+            close = partial(self._assembly.close, remaining)
+            # In a thread, because a page that is begun in time may hang for longer than a stop may take.
+            closing = threading.Thread(target=self._guard, args=("stop", close), name="otelmon-stop", daemon=True)
+            closing.start()
+            closing.join(max(_LEAST_CLOSE_SECONDS, remaining))
         self._pipeline.close()
 
     def _now(self) -> float:
@@ -167,6 +181,9 @@ class Watch:
             elif self._clock.wait(self._wake, min(_POLL_SECONDS, remaining)):
                 self._wake.clear()
             self._guard("requests", lambda: self._take_requests(engine))
+        # What was measured since the last tick, and values put in just now, belong to this run.
+        self._guard("requests", lambda: self._take_requests(engine))
+        self._guard("tick", lambda: engine.tick(self._now()))
 
     def _take_requests(self, engine: Engine) -> None:
         if engine.take_requests(self._now()):

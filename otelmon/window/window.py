@@ -23,6 +23,8 @@ logger = logging.getLogger("otelmon")
 
 # Selections are kept by their matchers; rules have hundreds at most, ad-hoc queries should not pile up.
 _MOST_SELECTIONS = 4096
+_ROW_BITS = 32
+_ROW_MASK = (1 << _ROW_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +75,9 @@ class Window:
         # Kept for whoever evaluates: what an expression gave last, and for which versions, see promql.
         self.results: dict[object, object] = {}
         self._families: list[Family] = []
-        self._by_name: dict[str, Family] = {}
-        self._places: dict[Labels, tuple[Family, int]] = {}
+        self._numbers: dict[str, int] = {}
+        # The family's number and the row in one: a number is no object for the garbage collector to visit.
+        self._places: dict[Labels, int] = {}
         self._selections: dict[tuple[Matcher, ...], Selection] = {}
         self._expired_at = -math.inf
         self._said_full = False
@@ -93,7 +96,7 @@ class Window:
         """Take in samples of any series, in any order between series."""
         batches: dict[Family, _Batch] = {}
         histograms: list[tuple[Family, int, Sample]] = []
-        places = self._places
+        places, families = self._places, self._families
         newest = self.newest
         for sample in samples:
             place = places.get(sample.labels)
@@ -101,7 +104,7 @@ class Window:
                 place = self._admit(sample)
                 if place is None:
                     continue
-            family, row = place
+            family, row = families[place >> _ROW_BITS], place & _ROW_MASK
             at, value = sample.at, sample.value
             newest = max(newest, at)
             if isinstance(value, Histogram):
@@ -123,7 +126,7 @@ class Window:
         if newest - self._expired_at > self.retention_seconds / 16:
             self._expire(cutoff)
 
-    def _admit(self, sample: Sample) -> tuple[Family, int] | None:
+    def _admit(self, sample: Sample) -> int | None:
         """A place for a series that is new; None when it may not have one."""
         if not isinstance(sample.value, Histogram) and is_stale(sample.value):
             return None
@@ -138,11 +141,11 @@ class Window:
                 )
             return None
         name = sample.labels.metric_name
-        family = self._by_name.get(name)
-        if family is None:
-            family = self._by_name[name] = Family(name)
-            self._families.append(family)
-        place = self._places[sample.labels] = (family, family.add(sample.labels))
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self._families)
+            self._families.append(Family(name))
+        place = self._places[sample.labels] = number << _ROW_BITS | self._families[number].add(sample.labels)
         return place
 
     def _push(self, family: Family, batch: _Batch, cutoff: float) -> None:

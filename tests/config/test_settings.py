@@ -163,9 +163,9 @@ def test_state_is_kept_where_it_is_told(tmp_path):
     assert settings(tmp_path, "service: a/b c\n").state_dir == Path("/home/a/.local/state/otelmon/a_b_c")
     assert settings(tmp_path, "service: ..\n").state_dir == Path("/home/a/.local/state/otelmon/_")
     assert settings(tmp_path, "service: s\n", XDG_STATE_HOME="/x").state_dir == Path("/x/otelmon/s")
-    assert settings(tmp_path, "state_dir: ~/s\n").state_dir == Path("/home/a/s")
-    assert settings(tmp_path, "state_dir: state\n").state_dir == tmp_path / "state"
-    assert settings(tmp_path, "state_dir: state\n", OTELMON_STATE_DIR="/y").state_dir == Path("/y")
+    assert settings(tmp_path, "service: s\nstate_dir: ~/t\n").state_dir == Path("/home/a/t/s")
+    assert settings(tmp_path, "service: s\nstate_dir: state\n").state_dir == tmp_path / "state" / "s"
+    assert settings(tmp_path, "service: s\nstate_dir: state\n", OTELMON_STATE_DIR="/y").state_dir == Path("/y/s")
     (tmp_path / "otelmon.yaml").write_text("")
     homeless = load_settings(None, environ={"OTEL_SERVICE_NAME": "s"}, directory=tmp_path)
     assert homeless.state_dir == Path(tempfile.gettempdir(), "otelmon", "s")

@@ -93,7 +93,7 @@ def test_the_rule_file_loads(here: Path) -> None:
 
 
 def test_each_otelmon_command_does_what_it_is_shown_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep_an_incident(here / "state" / "state.db", "7KQ2")
+    keep_an_incident(here / "state" / "shop" / "state.db", "7KQ2")
     lines = [shlex.split(line) for line in LINES if line.startswith("otelmon ")]
     assert len(lines) >= 5
     with DiscordStandIn() as discord:

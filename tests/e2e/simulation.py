@@ -12,6 +12,7 @@ from otelmon.config import Settings, load_settings
 from otelmon.faults import Faults
 from otelmon.instrument.model import Traffic
 from otelmon.instrument.recorder import RequestRecorder
+from otelmon.notify.notifier import Notifier
 from otelmon.notify.worker import Worker
 from otelmon.oncall.fixed import FixedOnCall
 from otelmon.paging.model import Page, PageAction, PageReason
@@ -37,6 +38,7 @@ class Simulation:
         clock: FakeClock | None = None,
         disk: Storage | None = None,
         reader: Reader | None = None,
+        notifier: Notifier | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         environ = {"OTEL_SERVICE_NAME": "shop", "OTELMON_STATE_DIR": str(config.parent), **(environ or {})}
@@ -62,7 +64,8 @@ class Simulation:
             sample_host=lambda: None,
             policy=self.settings.policy,
         )
-        self._workers = [Worker(each, {"discord": self.pages}, self.clock) for each in (self.disk, self.memory)]
+        notifiers = {"discord": notifier or self.pages}
+        self._workers = [Worker(each, notifiers, self.clock) for each in (self.disk, self.memory)]
         self.paged_at: list[tuple[float, Page]] = []
         self.engine.restore(self.clock.now())
 

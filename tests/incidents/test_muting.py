@@ -11,6 +11,7 @@ from otelmon.alerts.model import Alert
 from otelmon.incidents.inhibit import BUILT_IN, Inhibition, Inhibitor
 from otelmon.incidents.model import Acknowledge, Cause, IncidentState
 from otelmon.incidents.policy import Policy
+from otelmon.incidents.shift import shift_silences
 from otelmon.incidents.silence import AddSilence, ExpireSilence, Silence, meets, parse_matchers
 from otelmon.incidents.step import IncidentStep
 from otelmon.labels import Labels
@@ -274,8 +275,6 @@ def test_a_storm_has_one_page_that_grows_and_is_taken_and_resolved_as_one() -> N
 
 
 def test_a_jump_of_the_clock_leaves_a_silence_as_long() -> None:
-    from otelmon.incidents.step import shift_silences
-
     asked = silence().silence
     (moved,) = shift_silences({asked.id: asked}, 3600).values()
     assert moved.ends_at - asked.ends_at == moved.starts_at - asked.starts_at == timedelta(hours=1)

@@ -9,8 +9,9 @@ from datetime import datetime
 from otelmon.alerts.model import Alert, AlertState, Transition, TransitionReason
 from otelmon.incidents.ids import ALPHABET, incident_id
 from otelmon.incidents.model import Acknowledge, Cause, EventKind, Incident, IncidentState, RefusalReason, RequestBody
+from otelmon.incidents.shift import shift
 from otelmon.incidents.silence import Silence
-from otelmon.incidents.step import IncidentStep, shift, step
+from otelmon.incidents.step import IncidentStep, step
 from otelmon.labels import Labels
 from otelmon.rules.model import Severity
 from tests.alerts.build import minute

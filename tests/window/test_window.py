@@ -159,6 +159,22 @@ def test_a_stale_marker_of_an_unknown_series_makes_none() -> None:
     assert window.series_count == 0
 
 
+def test_thousands_of_histograms_end_at_once_and_others_begin() -> None:
+    """As when a deploy renames every route: more markers in one batch than calls may nest."""
+    window = Window(retention_seconds=300)
+    histogram = Histogram(count=1.0, sum=0.1, scale=5, positive=Buckets(indices=(3,), counts=(1.0,)))
+    window.append(sample("a", 0, histogram, n=str(number)) for number in range(3000))
+    ends = [sample("a", 15, STALE, n=str(number)) for number in range(2900)]
+    window.append([*ends, *(sample("a", 15, float(number), n=str(number)) for number in range(2900, 3000))])
+    block = window.selection(tuple(named("a"))).parts[0].family.histograms
+    assert block is not None
+    _, live = block.last_at(START + 16, np.arange(3000), 300.0)
+    assert np.count_nonzero(live) == 100
+    window.append(sample("a", 30, histogram, n=str(number)) for number in range(3000))
+    _, live = block.last_at(START + 31, np.arange(3000), 300.0)
+    assert live.all()
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(
