@@ -7,6 +7,7 @@ once. Secrets stay in SecretStr: no repr, log or error shows them.
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import tempfile
@@ -109,18 +110,19 @@ class Settings(BaseModel):
 def find_config(config: str | Path | None, *, environ: Mapping[str, str], directory: Path) -> Path | None:
     """The file to read: ``config``, else ``OTELMON_CONFIG``, else otelmon.yaml in ``directory`` if there is one.
 
-    Raises ConfigError where a named file does not exist, or where there is an otelmon.yaml and an otelmon.yml.
+    Raises ConfigError where a named file does not exist, where otelmon.yaml is a directory or a link to nowhere,
+    or where there is an otelmon.yaml and an otelmon.yml.
     """
     if config is not None:
         return _existing(Path(config), None)
     named = environ.get("OTELMON_CONFIG", "").strip()
     if named:
         return _existing(Path(named), "OTELMON_CONFIG")
-    found = [path for name in FILE_NAMES if (path := directory / name).is_file()]
+    found = [path for name in FILE_NAMES if os.path.lexists(path := directory / name)]
     if len(found) > 1:
         message = f"there is {found[0].name} and {found[1].name}"
         raise ConfigError([Problem(file=_shown(found[0]), message=message, hint="keep one of them")])
-    return found[0] if found else None
+    return _existing(found[0], None) if found else None
 
 
 def load_settings(
@@ -161,9 +163,12 @@ def folder_name(service: str) -> str:
 
 def _existing(path: Path, variable: str | None) -> Path:
     try:
-        exists = path.is_file()
+        exists, folder = path.is_file(), path.is_dir()
     except (OSError, ValueError):
-        exists = False
+        exists = folder = False
+    if not exists and folder:
+        message = "is a directory, not a file" if variable is None else f"names {str(path)!r}, which is a directory"
+        raise ConfigError([Problem(file=str(path) if variable is None else variable, message=message)])
     if not exists:
         message = "no such file" if variable is None else f"names {str(path)!r}, and there is no such file"
         raise ConfigError([Problem(file=str(path) if variable is None else variable, message=message)])
@@ -267,7 +272,8 @@ class _Reader:
             mode = found or mode
         word = self.variables.text("OTELMON_PAGING")
         if word is not None:
-            boolean = self.variables.boolean("OTELMON_PAGING") if word.lower() != "auto" else None
+            words = {"fault": "is not known here", "hint": "set it to auto, on or off"}
+            boolean = self.variables.boolean("OTELMON_PAGING", **words) if word.lower() != "auto" else None
             mode = PagingMode.AUTO if boolean is None else PagingMode.ON if boolean else PagingMode.OFF
         return mode
 

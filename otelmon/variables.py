@@ -26,13 +26,15 @@ class Variables:
         """Note what is wrong with a variable."""
         self.problems.append(Problem(file=name, message=message, hint=hint))
 
-    def boolean(self, name: str) -> bool | None:
-        """True or false; None where it is not set."""
+    def boolean(
+        self, name: str, *, fault: str = "is neither true nor false", hint: str = "set it to true or false"
+    ) -> bool | None:
+        """True or false; None where it is not set, or is set to another word, whose ``fault`` is noted."""
         word = (self.text(name) or "").lower()
         if not word:
             return None
         if word not in _TRUE | _FALSE:
-            self.fault(name, "is neither true nor false", "set it to true or false")
+            self.fault(name, fault, hint)
             return None
         return word in _TRUE
 

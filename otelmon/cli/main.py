@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from otelmon.cli.ack import ack
@@ -14,11 +17,27 @@ from otelmon.cli.silence import silence
 
 app = typer.Typer(
     name="otelmon",
-    help="Watch an ASGI application with OpenTelemetry metrics and page the person on call.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _say_version(wanted: bool) -> None:  # noqa: FBT001  # as Typer calls it
+    if wanted:
+        typer.echo(f"otelmon {version('otelmon')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _otelmon(
+    wanted: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and exit.")
+    ] = False,
+) -> None:
+    """Watch an ASGI application with OpenTelemetry metrics and page the person on call."""
+
+
 app.command()(init)
 app.command()(check)
 app.command()(ack)

@@ -11,7 +11,6 @@ import typer
 from otelmon.cli.options import ConfigOption, errors_said, settings_for
 from otelmon.clock import SystemClock
 from otelmon.oncall.fixed import FixedOnCall
-from otelmon.oncall.model import Mention, MentionKind
 from otelmon.paging.model import OutcomeKind, OwedPage
 from otelmon.paging.trial import trial_page
 from otelmon.rules.model import Severity
@@ -47,11 +46,7 @@ def send_test(
     if notifier.name == LOG:
         typer.echo("no webhook is set (DISCORD_WEBHOOK_URL): the page went to the log and pinged nobody")
         return
-    pinged = ", ".join(_name(mention) for mention in mentions)
+    pinged = ", ".join(map(str, mentions))
     typer.echo(
         f"delivered; pinged {pinged or 'nobody: set discord: {mention: ...} in otelmon.yaml or DISCORD_ROLE_ID'}"
     )
-
-
-def _name(mention: Mention) -> str:
-    return f"{'role' if mention.kind is MentionKind.ROLE else 'user'} {mention.id}"

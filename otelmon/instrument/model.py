@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -63,8 +63,11 @@ class ActiveCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSnapshot:
-    """A consistent copy of the counts. ``start_at`` is when counting began, in unix seconds."""
+    """A consistent copy of the counts. ``start_at`` is when counting began, in unix seconds.
+
+    ``cells`` may be made anew each time they are iterated.
+    """
 
     start_at: float
-    cells: tuple[RequestCell, ...] = ()
+    cells: Sequence[RequestCell] = ()
     active: tuple[ActiveCell, ...] = field(default=())

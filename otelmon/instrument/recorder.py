@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol, overload
 
 from otelmon.instrument.buckets import SLOT_BOUNDS, outer_slot, split_slots
 from otelmon.instrument.model import ActiveCell, RequestCell, RequestSnapshot, Traffic
@@ -150,14 +151,15 @@ class RequestRecorder:
         """
         # dict.copy is one step for other threads; iterating over the dict itself would not be.
         lanes = self._lanes.copy()
-        cells = [_read(cell, at, key) for at, lane in lanes.items() for key, cell in lane.cells.copy().items()]
-        cells += [
-            _read(cell, (traffic, "", ""), ("", 0, ""), overflow=True)
-            for traffic, cell in self._overflow.copy().items()
-        ]
+        cells = _Cells()
+        for at, lane in lanes.items():
+            for key, cell in lane.cells.copy().items():
+                cells.add(at, key, cell)
+        for traffic, cell in self._overflow.copy().items():
+            cells.add((traffic, "", ""), _OVERFLOW, cell)
         return RequestSnapshot(
             start_at=self.start_at,
-            cells=tuple(cell for cell in cells if cell.count),
+            cells=cells,
             active=tuple(
                 ActiveCell(traffic=traffic, method=method, scheme=scheme, count=lane.active)
                 for (traffic, method, scheme), lane in lanes.items()
@@ -179,10 +181,54 @@ class RequestRecorder:
         return lane.cells.setdefault(key, _Cell())
 
 
-def _read(cell: _Cell, lane: _LaneKey, key: _CellKey, *, overflow: bool = False) -> RequestCell:
+_OVERFLOW: _CellKey = ("", 0, "")
+
+
+class _Cells(Sequence[RequestCell]):
+    """Copied counts, made into cells only while they are read: thousands of objects that outlive a collection bring
+    on full ones of Python's garbage, in which the application stands still.
+    """
+
+    __slots__ = ("_keys", "_lanes", "_slots", "_sums")
+
+    def __init__(self) -> None:
+        self._lanes: list[_LaneKey] = []
+        self._keys: list[_CellKey] = []
+        self._slots: list[dict[int, int]] = []
+        self._sums: list[float] = []
+
+    def add(self, lane: _LaneKey, key: _CellKey, cell: _Cell) -> None:
+        """Copy a cell unless nothing was counted in it."""
+        slots = cell.slots.copy()
+        if slots:
+            self._lanes.append(lane)
+            self._keys.append(key)
+            self._slots.append(slots)
+            self._sums.append(cell.sum)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, _Cells) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __iter__(self) -> Iterator[RequestCell]:
+        return map(_read, self._lanes, self._keys, self._slots, self._sums)
+
+    @overload
+    def __getitem__(self, index: int) -> RequestCell: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RequestCell]: ...
+    def __getitem__(self, index: int | slice) -> RequestCell | list[RequestCell]:
+        return list(self)[index]
+
+
+def _read(lane: _LaneKey, key: _CellKey, slots: dict[int, int], total: float) -> RequestCell:
     traffic, method, scheme = lane
     route, status, error_type = key
-    zero_count, exponential, explicit = split_slots(cell.slots.copy())
+    zero_count, exponential, explicit = split_slots(slots)
     return RequestCell(
         traffic=traffic,
         method=method,
@@ -191,9 +237,9 @@ def _read(cell: _Cell, lane: _LaneKey, key: _CellKey, *, overflow: bool = False)
         error_type=error_type,
         scheme=scheme,
         count=sum(explicit),
-        sum=cell.sum,
+        sum=total,
         zero_count=zero_count,
         exponential=exponential,
         explicit=explicit,
-        overflow=overflow,
+        overflow=key is _OVERFLOW,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
@@ -29,8 +30,10 @@ _STOP_ADVICE = (
 )
 # Discord's codes that speak of one message, not of the webhook: unknown message, another author's, an archived thread.
 _ABOUT_ONE_MESSAGE = frozenset({10008, 50005, 50083})
-_GONE = frozenset({401, 403, 404, 410})
+_GONE = frozenset({401, 404, 410})
 _REFUSED = frozenset({400, 413, 422})
+_TOO_LARGE = 413  # holds of the body, whoever on the way says it
+_UNCLEAR_TRIES = 3
 _LONGEST_PAUSE_SECONDS = 24 * 3600.0
 _GATEWAY = frozenset({502, 504})  # says that it does not know what became of the request behind it
 _TEXT_LIMIT = 300
@@ -59,6 +62,7 @@ class _Verdict(Enum):
     GONE = "the webhook is gone"
     NO_MESSAGE = "the message is gone"
     REFUSED = "refused as it stands"
+    UNCLEAR = "said to be well by somebody who may not be Discord"
     FAILED = "failed, may succeed later"
 
 
@@ -66,9 +70,10 @@ class DiscordNotifier:
     """Sends pages to one Discord webhook; the webhook's URL is a secret that shows nowhere.
 
     Rate limits are obeyed as Discord announces them; failures of the network or of Discord are tried again with
-    back-off; a page that Discord refuses is sent once more as plain text. When the webhook is gone (401, 403, 404)
-    the notifier says so once, as an error, and rejects every later page without asking: Discord bans addresses that
-    go on. ``webhook_url`` may carry a query (``thread_id``).
+    back-off; a page that Discord refuses is sent once more as plain text. When the webhook is gone (401, 404, 410, or
+    403 in Discord's own words) the notifier says so once, as an error, and rejects every later page without asking:
+    Discord bans addresses that go on. A web page as an answer is a proxy's and stops nothing. ``webhook_url`` may carry
+    a query (``thread_id``).
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class DiscordNotifier:
         self._pause = Pause()
         self._global_pause = global_pause or Pause()
         self._stopped = ""
+        self._unclear: Counter[str] = Counter()  # of each page that is still owed, how many answers told nothing
 
     def __repr__(self) -> str:
         return f"DiscordNotifier(name={self._name!r})"
@@ -118,6 +124,8 @@ class DiscordNotifier:
             if not pause.over(at):
                 return Outcome(kind=OutcomeKind.RETRY, reason="waiting as Discord asked", retry_at=pause.until)
         editing = owed.page.action is PageAction.EDIT
+        if editing and not owed.edited_message_id:
+            return Outcome(kind=OutcomeKind.DELIVERED, reason="nothing edited: Discord did not say the message's id")
         if editing and not owed.edited_message_id.isdecimal():
             return _rejected("there is no message to edit: the page it edits was not delivered")
         body = edit_payload(owed.page.message) if editing else payload(owed.page.message)
@@ -151,8 +159,10 @@ class DiscordNotifier:
         verdict = _verdict(reply, editing=editing)
         said = self._said(reply)
         if verdict is _Verdict.ACCEPTED:
-            identity = reply.body.get("id", "") if isinstance(reply.body, dict) else ""
-            return Outcome(kind=OutcomeKind.DELIVERED, reason=said, message_id=str(identity)), False
+            self._unclear.pop(owed.page.id, None)
+            return Outcome(kind=OutcomeKind.DELIVERED, reason=said, message_id=_identity(reply)), False
+        if verdict is _Verdict.UNCLEAR:
+            return self._doubted(owed, said, at), False
         if verdict is _Verdict.LIMITED:
             return self._limited(owed, reply, said, at), False
         if verdict is _Verdict.GONE:
@@ -181,6 +191,19 @@ class DiscordNotifier:
         scope = "globally" if everywhere else "on this webhook"
         reason = f"{said}: rate limited {scope}, to be tried again after {wait:g} s"
         return Outcome(kind=OutcomeKind.RETRY, reason=reason, retry_at=until)
+
+    def _doubted(self, owed: OwedPage, said: str, at: datetime) -> Outcome:
+        """A success without Discord's message in it: try again, but not for ever.
+
+        Something on the way may have lost Discord's answer, and then the page is in the channel; or it answered itself,
+        and then it is not. A page twice is a lesser evil than none, so it is tried again; but each try may ping, so
+        after a few the page is rejected, which writes its text to the log.
+        """
+        self._unclear[owed.page.id] += 1
+        if self._unclear[owed.page.id] >= _UNCLEAR_TRIES:
+            del self._unclear[owed.page.id]
+            return _rejected(f"{said}, {_UNCLEAR_TRIES} times without the message that Discord answers with")
+        return self._later(owed, f"{said}, but not Discord's message: it may not have come", at, uncertain=True)
 
     def _stop(self, said: str) -> Outcome:
         self._stopped = f"the webhook does not take pages any more ({said})"
@@ -211,22 +234,27 @@ class DiscordNotifier:
 
 def _verdict(reply: Reply, *, editing: bool) -> _Verdict:
     code = reply.body.get("code") if isinstance(reply.body, dict) else None
-    if reply.status == 204:
-        return _Verdict.ACCEPTED
-    if 200 <= reply.status < 300:
-        # With wait=true Discord answers with the message it saved. Anything else was not Discord: a captive portal,
-        # a proxy's page.
-        saved = isinstance(reply.body, dict) and "id" in reply.body
-        return _Verdict.ACCEPTED if saved else _Verdict.FAILED
     if reply.status == 429:
         return _Verdict.LIMITED
+    if reply.html and reply.status != _TOO_LARGE:
+        return _Verdict.FAILED
+    if 200 <= reply.status < 300:
+        # With wait=true Discord answers with the message it saved; without (who drops the query?) it answers 204.
+        discords = reply.status == 204 or isinstance(reply.body, dict)
+        return _Verdict.ACCEPTED if discords else _Verdict.UNCLEAR
     if editing and code in _ABOUT_ONE_MESSAGE:
         return _Verdict.NO_MESSAGE
-    if reply.status in _GONE:
+    if reply.status in _GONE or (reply.status == 403 and code is not None):
         return _Verdict.GONE
     if reply.status in _REFUSED:
         return _Verdict.REFUSED
     return _Verdict.FAILED
+
+
+def _identity(reply: Reply) -> str:
+    """The id of the message that Discord saved; empty where the answer does not tell."""
+    identity = reply.body.get("id") if isinstance(reply.body, dict) else None
+    return identity if isinstance(identity, str) and identity.isdecimal() else ""
 
 
 def _rejected(reason: str) -> Outcome:

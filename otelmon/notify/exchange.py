@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import logging
@@ -39,12 +40,16 @@ class ExchangeError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer. ``body`` is its JSON (None where it is none), ``seconds`` how long it took to come."""
+    """An answer. ``body`` is its JSON (None where it is none), ``seconds`` how long it took to come.
+
+    ``html`` is true for a web page: the word of a proxy or a portal on the way, never that of an API.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: Any
     seconds: float
+    html: bool = False
 
 
 class BoundedClient:
@@ -86,6 +91,7 @@ class BoundedClient:
             headers=attempt.headers,
             body=_json(attempt.received),
             seconds=max(0.0, self._clock.monotonic() - started),
+            html=_is_html(attempt.headers, attempt.received),
         )
 
     def _opened(self) -> httpx.Client:
@@ -189,6 +195,11 @@ def _why(error: Exception) -> str:
             return f"{type(error).__name__} ({cause.strerror})"
         cause = cause.__cause__ or cause.__context__
     return type(error).__name__
+
+
+def _is_html(headers: Mapping[str, str], received: bytes) -> bool:
+    declared = headers.get("content-type", "").strip().lower().startswith("text/html")
+    return declared or received.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<")
 
 
 def _json(received: bytes) -> Any:

@@ -20,9 +20,6 @@ _LOG = logging.getLogger(__name__)
 LEASE_SECONDS = 60.0
 """How long a claimed page is ours: longer than the two exchanges of 10 s that a send may take."""
 
-POLL_SECONDS = 1.0
-"""How often the outbox is looked at unasked: other processes write to it, and retries fall due."""
-
 _PAGES_A_PASS = 500
 
 
@@ -38,9 +35,7 @@ class Worker:
     raised. ``next_retry_at`` is the earliest retry that is known and still to come.
     """
 
-    def __init__(
-        self, storage: Outbox, notifiers: Mapping[str, Notifier], clock: Clock, *, poll_seconds: float = POLL_SECONDS
-    ) -> None:
+    def __init__(self, storage: Outbox, notifiers: Mapping[str, Notifier], clock: Clock) -> None:
         self.delivered = 0
         self.retried = 0
         self.rejected = 0
@@ -49,7 +44,6 @@ class Worker:
         self._storage = storage
         self._notifiers = dict(notifiers)
         self._clock = clock
-        self._poll_seconds = poll_seconds
         self._troubled: set[str] = set()
         self._unrecorded: dict[str, tuple[Outcome, datetime]] = {}
 
@@ -84,17 +78,6 @@ class Worker:
                 self.next_retry_at = min(outcome.retry_at, self.next_retry_at or outcome.retry_at)
         return sent
 
-    def run(self, stop: threading.Event, wake: threading.Event) -> None:
-        """Deliver until ``stop`` is set. Set ``wake`` after writing pages, and after setting ``stop``."""
-        while not stop.is_set():
-            wake.clear()
-            try:
-                self.deliver_due(self._now(), stop=stop)
-            except Exception as error:  # noqa: BLE001  # the thread that delivers pages must live
-                self._trouble("worker", f"a pass failed ({type(error).__name__})")
-            if not stop.is_set():
-                self._clock.wait(wake, self._until_next())
-
     def drain(self, deadline: float) -> int:
         """Deliver what is due, and what falls due, before ``deadline`` (the clock's monotonic seconds).
 
@@ -113,11 +96,6 @@ class Worker:
                 break
             self._clock.wait(never, wait)
         return sent
-
-    def _until_next(self) -> float:
-        if self.next_retry_at is None:
-            return self._poll_seconds
-        return min(self._poll_seconds, max(0.0, (self.next_retry_at - self._now()).total_seconds()))
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC)

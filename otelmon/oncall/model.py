@@ -19,10 +19,13 @@ class MentionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mention:
-    """A Discord user or role by its id (a snowflake: 17 to 20 digits)."""
+    """A Discord user or role by its id (a snowflake: 17 to 20 digits); as text, ``role 123456789012345678``."""
 
     kind: MentionKind
     id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.id}"
 
 
 class OnCall(Protocol):

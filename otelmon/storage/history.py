@@ -29,9 +29,11 @@ class SeriesNumbers:
     def of(self, connection: Connection, samples: Sequence[Sample]) -> list[int]:
         """The number of each sample's label set."""
         numbers = self._numbers
-        missing = dict.fromkeys(sample.labels for sample in samples if sample.labels not in numbers)
-        if missing:
-            self._add(connection, list(missing))
+        # Samples may be made anew at each pass: one pass, and a second one only when there are new series.
+        found = [numbers.get(sample.labels) for sample in samples]
+        if None not in found:
+            return [number for number in found if number is not None]
+        self._add(connection, list(dict.fromkeys(sample.labels for sample in samples if sample.labels not in numbers)))
         return [numbers[sample.labels] for sample in samples]
 
     def committed(self) -> None:
@@ -76,9 +78,8 @@ def append(connection: Connection, numbers: SeriesNumbers, samples: Sequence[Sam
     """Saves the samples of one tick."""
     if not samples:
         return
-    instants = [sample.at for sample in samples]
-    blob = pack(numbers.of(connection, samples), samples)
-    connection.execute(TICKS.insert().values(first_at=min(instants), last_at=max(instants), shifted=0.0, samples=blob))
+    blob, first_at, last_at = pack(numbers.of(connection, samples), samples)
+    connection.execute(TICKS.insert().values(first_at=first_at, last_at=last_at, shifted=0.0, samples=blob))
 
 
 def tick_numbers(connection: Connection, since: float) -> list[int]:

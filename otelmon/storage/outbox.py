@@ -74,23 +74,16 @@ def claim(
 ) -> list[OwedPage]:
     """The pages to send now, leased until ``lease_until``."""
     _expire_leases(connection, now)
-    chosen: list[Row[Any]] = []
-    while len(chosen) < limit:
-        rows = connection.execute(_sendable(now, targets).limit(limit + _SCANNED)).all()
-        dropped = 0
-        for row in rows:
-            if len(chosen) >= limit:
-                break
-            reason = _drop_reason(connection, row)
-            if reason is not None:
-                dropped += 1
-                _drop(connection, row, reason, now)
-            elif row.number not in {other.number for other in chosen} and not _edited_now(connection, row):
-                chosen.append(row)
-                leased = {"state": PageState.CLAIMED, "lease_until": lease_until, "attempts": row.attempts + 1}
-                connection.execute(update(PAGES).where(PAGES.c.number == row.number).values(leased))
+    # What is dropped may set free what waited for it, and that may be more urgent: nothing is chosen before the rest.
+    while True:
+        chosen, dropped = _choose(connection, now, limit, targets)
         if not dropped:
             break
+        for row, reason in dropped:
+            _drop(connection, row, reason, now)
+    for row in chosen:
+        leased = {"state": PageState.CLAIMED, "lease_until": lease_until, "attempts": row.attempts + 1}
+        connection.execute(update(PAGES).where(PAGES.c.number == row.number).values(leased))
     bodies = select(PAGES.c.number, PAGES.c.body).where(PAGES.c.number.in_([row.number for row in chosen]))
     body_of = {row.number: row.body for row in connection.execute(bodies)}
     return [
@@ -259,6 +252,23 @@ def _was_seen(connection: Connection, row: Row[Any]) -> bool:
     if connection.scalar(select(PAGES.c.number).where(earlier).limit(1)) is None:
         return True
     return connection.scalar(select(PAGES.c.number).where(earlier & ~dropped).limit(1)) is not None
+
+
+def _choose(
+    connection: Connection, now: int, limit: int, targets: Sequence[str] | None
+) -> tuple[list[Row[Any]], list[tuple[Row[Any], DropReason]]]:
+    """What to send, and what to drop first."""
+    chosen: list[Row[Any]] = []
+    dropped: list[tuple[Row[Any], DropReason]] = []
+    for row in connection.execute(_sendable(now, targets).limit(limit + _SCANNED)).all():
+        if len(chosen) >= limit:
+            break
+        reason = _drop_reason(connection, row)
+        if reason is not None:
+            dropped.append((row, reason))
+        elif not _edited_now(connection, row):
+            chosen.append(row)
+    return chosen, dropped
 
 
 def _edited_now(connection: Connection, row: Row[Any]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,30 +28,42 @@ _NO_START = 0xFFFFFFFF
 _LEVEL = 1
 
 
-def pack(series: Sequence[int], samples: Sequence[Sample]) -> bytes:
-    """The samples of a save; ``series`` has the number of each sample's label set."""
+def pack(series: Sequence[int], samples: Sequence[Sample]) -> tuple[bytes, float, float]:
+    """The samples of a save, and the first and last of their instants; there must be one at least.
+
+    ``series`` has the number of each sample's label set.
+    """
+    # One pass, and nothing kept of a sample but numbers and bytes: collected samples are made anew at each pass.
     count = len(samples)
-    at = np.fromiter((sample.at for sample in samples), "<f8", count)
-    histograms = [(row, sample.value) for row, sample in enumerate(samples) if isinstance(sample.value, Histogram)]
-    values = [0.0 if isinstance(sample.value, Histogram) else sample.value for sample in samples]
+    instants, values = array("d"), array("d")
     starts: dict[float, int] = {}
-    start_of = [
-        _NO_START if sample.start_at is None else starts.setdefault(sample.start_at, len(starts)) for sample in samples
-    ]
-    one_instant = count > 0 and bool((at == at[0]).all())
+    start_of = array("I")
+    rows: list[int] = []
+    packed: list[bytes] = []
+    for row, sample in enumerate(samples):
+        value, start = sample.value, sample.start_at
+        instants.append(sample.at)
+        start_of.append(_NO_START if start is None else starts.setdefault(start, len(starts)))
+        if isinstance(value, Histogram):
+            rows.append(row)
+            packed.append(_pack_histogram(value))
+            value = 0.0
+        values.append(value)
+    first_at, last_at = min(instants), max(instants)
+    one_instant = first_at == last_at
     flags = (_ONE_INSTANT if one_instant else 0) | (_HAS_STARTS if starts else 0)
     parts = [
-        _HEADER.pack(_VERSION, flags, count, len(starts), len(histograms)),
+        _HEADER.pack(_VERSION, flags, count, len(starts), len(rows)),
         np.asarray(series, "<u4").tobytes(),
-        # struct, not numpy: it keeps the bits of a NaN, by which a series is marked as ended.
-        struct.pack(f"<{count}d", *values),
-        (at[:1] if one_instant else at).tobytes(),
+        # From an array: one float after the other might lose the bits of a NaN, by which a series is marked as ended.
+        np.asarray(values, "<f8").tobytes(),
+        np.asarray(instants[:1] if one_instant else instants, "<f8").tobytes(),
     ]
     if starts:
         parts += [np.fromiter(starts, "<f8", len(starts)).tobytes(), np.asarray(start_of, "<u4").tobytes()]
-    parts.append(np.fromiter((row for row, _ in histograms), "<u4", len(histograms)).tobytes())
-    parts += [_pack_histogram(histogram) for _, histogram in histograms]
-    return zlib.compress(b"".join(parts), _LEVEL)
+    parts.append(np.asarray(rows, "<u4").tobytes())
+    parts += packed
+    return zlib.compress(b"".join(parts), _LEVEL), first_at, last_at
 
 
 def unpack(blob: bytes, labels: Mapping[int, Labels], *, shifted: float = 0.0) -> Iterator[Sample]:

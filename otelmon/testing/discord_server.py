@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(reply.body)
             return
-        self.close_connection = True
+        self.send_header("Connection", "close")  # said, so that no client sends its next request into the closing
         wire, self.wfile = self.wfile, io.BytesIO()
         self.end_headers()
         head, self.wfile = self.wfile.getvalue(), wire

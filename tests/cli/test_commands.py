@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def write(here: Path) -> Callable[..., Path]:
         return here / name
 
     return write_file
+
+
+def test_the_version_is_said_and_is_the_package_s() -> None:
+    done = otelmon("--version")
+    assert (done.exit_code, done.stdout) == (0, f"otelmon {version('otelmon')}\n")
+    assert "--version" in otelmon("--help").stdout
 
 
 # init

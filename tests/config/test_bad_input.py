@@ -140,7 +140,7 @@ def test_what_cannot_be_meant_is_told_with_its_place(tmp_path, text, place, said
         ("DISCORD_WEBHOOK_URL", "'https://s3cret'", "has quotes around it that are part of the value"),
         ("DISCORD_WEBHOOK_URL", "http://10.0.0.1/api/webhooks/1/s3cret", "is not"),
         ("DISCORD_ROLE_ID", "@oncall-s3cret", "is no id of a role; set it to its 17 to 20 digits"),
-        ("OTELMON_PAGING", "s3cret", "is neither true nor false"),
+        ("OTELMON_PAGING", "s3cret", "is not known here; set it to auto, on or off"),
         ("OTELMON_ENABLED", "s3cret", "is neither true nor false; set it to true or false"),
         ("OTELMON_CONFIG", "gone.yaml", "names 'gone.yaml', and there is no such file"),
         ("OTEL_SERVICE_NAME", "a\x1bs3cret", "the service name is longer than 200 characters or has control"),

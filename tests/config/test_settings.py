@@ -257,6 +257,17 @@ def test_the_instance_is_the_host_unless_it_is_declared(tmp_path):
     )
 
 
+@pytest.mark.parametrize("kind", ["directory", "link"])
+def test_an_otelmon_yaml_that_is_no_file_is_no_reason_to_start_without_one(tmp_path, kind):
+    path = tmp_path / "otelmon.yaml"
+    path.mkdir() if kind == "directory" else path.symlink_to(tmp_path / "gone")
+    said = "is a directory, not a file" if kind == "directory" else "no such file"
+    with pytest.raises(ConfigError, match=f"otelmon.yaml: {said}"):
+        find_config(None, environ={}, directory=tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        find_config(path, environ={}, directory=tmp_path)
+
+
 def test_the_file_is_named_by_the_caller_then_by_the_environment_then_found(tmp_path):
     other = tmp_path / "other.yaml"
     other.write_text("service: other\n")

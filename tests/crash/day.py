@@ -131,6 +131,7 @@ def main() -> None:
         progress.write_text(str(now + DOWN_SECONDS), encoding="utf-8")
 
     simulation.run(END - began_at, second)
+    simulation.close()
     (folder / "points").write_text(json.dumps({"count": points.count, "sends": points.sends}), encoding="utf-8")
 
 

@@ -51,6 +51,7 @@ def take(path: Path) -> None:
         notifier = DiscordNotifier("discord", discord.webhook_url)
         Worker(simulation.disk, {"discord": notifier}, SystemClock()).deliver_due(datetime.now(UTC))
         notifier.close()
+        simulation.close()
         with tempfile.TemporaryDirectory() as profile:
             subprocess.run(
                 [

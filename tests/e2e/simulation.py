@@ -27,6 +27,9 @@ from otelmon.testing.clock import FakeClock
 from otelmon.testing.pages import CapturedPages
 from otelmon.window.window import Window
 
+OPEN: list[Simulation] = []
+"""Those whose storages a test has not closed yet; it need not, its fixture does."""
+
 
 class Simulation:
     """One process of a watched app. ``second`` is called for each second of traffic and counts what it will."""
@@ -65,9 +68,15 @@ class Simulation:
             policy=self.settings.policy,
         )
         notifiers = {"discord": notifier or self.pages}
+        OPEN.append(self)
         self._workers = [Worker(each, notifiers, self.clock) for each in (self.disk, self.memory)]
         self.paged_at: list[tuple[float, Page]] = []
         self.engine.restore(self.clock.now())
+
+    def close(self) -> None:
+        """Give up the storages, also one that was given."""
+        self.disk.close()
+        self.memory.close()
 
     def request(self, route: str = "/items", status: int = 200, *, seconds: float = 0.02, times: int = 1) -> None:
         """Count requests that just ended."""

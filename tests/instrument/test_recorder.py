@@ -170,7 +170,7 @@ def test_what_is_forgotten_does_not_come_back_with_the_requests_that_were_in_fli
     lane.begin()
     recorder.forget()
     lane.end("/slow", 200, "", 3.0)
-    assert recorder.snapshot().cells == ()
+    assert not recorder.snapshot().cells
     record(recorder, 0.1)
     assert only_cell(recorder).count == 1
     assert recorder.overflowed == 0

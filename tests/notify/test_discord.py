@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 from otelmon.notify.backoff import backoff_seconds
 from otelmon.notify.discord import DiscordNotifier, Pause
 from otelmon.notify.exchange import BoundedClient
-from otelmon.paging.model import OutcomeKind
+from otelmon.paging.model import OutcomeKind, OwedPage
 from otelmon.testing import (
     NO_LIMITS,
     Answer,
@@ -29,7 +29,8 @@ from otelmon.testing import (
     RateLimits,
     assert_no_secret,
 )
-from tests.notify.pages import AT, ROLE, later, owed
+from otelmon.testing.faults import INTERNAL_ERROR
+from tests.notify.pages import AT, ROLE, later, owed, page
 
 BACKOFF = timedelta(seconds=backoff_seconds("7KQ2.triggered", 0))
 
@@ -123,7 +124,9 @@ OUTCOMES = {
     "408": (Answer(status=408), "retry", None, False),
     "a redirect": (Answer(status=302, headers={"Location": "https://elsewhere.example"}), "retry", None, False),
     "a page of a captive portal": (Answer(status=200, body="<html>Log in"), "retry", None, False),
-    "JSON of somebody else": (Answer(status=200, body="[]"), "retry", None, False),
+    "JSON of somebody else": (Answer(status=200, body="[]"), "retry", None, True),
+    "a success that says nothing": (Answer(status=200), "retry", None, True),
+    "a message without an id": (Answer(status=200, body="{}"), "delivered", None, False),
     "accepted, nothing said": (Answer(status=204), "delivered", None, False),
     "a connection dropped": (Drop(), "retry", None, True),
     "an answer that drips a little": (Drip(seconds=0.0001), "delivered", None, False),
@@ -132,6 +135,17 @@ OUTCOMES = {
     "404": (Answer(status=404, body=error(10015)), "rejected", None, False),
     "404 of nobody": (Answer(status=404), "rejected", None, False),
     "410": (Answer(status=410), "rejected", None, False),
+    "403 of nobody": (Answer(status=403), "retry", None, False),
+    **{
+        f"{status} of a proxy, a page": (Answer(status=status, body=" <html>"), "retry", None, False)
+        for status in (400, 401, 403, 404, 410, 422)
+    },
+    "403 of a proxy, said to be a page": (
+        Answer(status=403, body="Forbidden", headers={"Content-Type": "text/html; charset=utf-8"}),
+        "retry",
+        None,
+        False,
+    ),
 }
 
 
@@ -149,6 +163,37 @@ def test_what_becomes_of_a_page(case, discord, notifier):
         assert outcome.retry_at is None
     assert len(discord.requests) == 1
     assert_no_secret(discord.webhook_url, outcome, notifier)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 407, 410])
+def test_a_proxy_that_answers_in_discord_s_place_stops_nothing(status, discord, notifier, log):
+    discord.fail(Answer(status=status, body="<!DOCTYPE html><title>Access denied</title>"))
+    assert notifier.send(owed(), AT).kind is OutcomeKind.RETRY
+    assert notifier.send(owed(attempts=1), later(60)).kind is OutcomeKind.DELIVERED
+    assert (notifier.stopped, log.records, len(discord.messages)) == ("", [], 1)
+
+
+@pytest.mark.parametrize("body", ['{"id": null}', "{}", '{"id": 7}', '{"id": "None"}'])
+def test_a_message_whose_id_is_not_told_is_delivered_and_its_edits_are_skipped(body, discord, notifier, log):
+    discord.fail(Answer(status=200, body=body))
+    outcome = notifier.send(owed(), AT)
+    assert (outcome.kind, outcome.message_id) == (OutcomeKind.DELIVERED, "")
+    edit = OwedPage(page=page("e", edits="7KQ2.triggered"), edited_message_id=outcome.message_id)
+    assert notifier.send(edit, later(60)).kind is OutcomeKind.DELIVERED
+    assert (len(discord.requests), log.records) == (1, [])
+
+
+def test_a_success_that_is_not_discord_s_is_tried_three_times_and_then_rejected(discord, notifier):
+    discord.fail(INTERNAL_ERROR, times=4)
+    discord.fail(Answer(status=200, body="ok"), times=3)
+    outcomes = [notifier.send(owed(attempts=number), later(400 * number)) for number in range(7)]
+    assert [(outcome.kind, outcome.uncertain) for outcome in outcomes] == [
+        *[(OutcomeKind.RETRY, False)] * 4,
+        *[(OutcomeKind.RETRY, True)] * 2,
+        (OutcomeKind.REJECTED, False),
+    ]
+    assert notifier.stopped == ""
+    assert notifier.send(owed("n"), later(4000)).kind is OutcomeKind.DELIVERED
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])

@@ -10,6 +10,7 @@ import pytest
 
 from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.exchange import BoundedClient
+from otelmon.notify.log import line
 from otelmon.notify.worker import LEASE_SECONDS, Worker
 from otelmon.paging.model import Outcome, OutcomeKind
 from otelmon.rules.model import Severity
@@ -157,6 +158,16 @@ def test_a_rejected_page_is_read_in_the_log_and_not_sent_again(clock, caplog):
     assert "not today | PAGE CRITICAL: Error rate 31 %" in record.getMessage()
 
 
+def test_every_page_to_a_webhook_that_is_gone_is_written_to_the_log_instead(clock, discord, notifier, caplog):
+    discord.forget_webhook()
+    pages = [page("a"), page("b", title="Slow", severity=Severity.WARNING)]
+    Worker(MemoryOutbox(pages), {"discord": notifier}, clock).deliver_due(AT)
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(discord.requests) == 1
+    for lost in pages:
+        assert len([text for text in told if text.endswith(f"| {line(lost.message)}")]) == 1
+
+
 def test_a_rejected_edit_is_no_lost_page(clock, caplog):
     outbox = MemoryOutbox([page("e", edits="gone")])
     Worker(outbox, {"discord": CapturedPages("discord", refuse)}, clock).deliver_due(AT)
@@ -235,27 +246,6 @@ def test_two_workers_send_each_page_once(clock):
     for thread in threads:
         thread.join(10)
     assert sorted(sent.id for sent in captured.pages) == sorted(f"p{number}" for number in range(40))
-
-
-def test_the_loop_sends_when_woken_when_a_retry_falls_due_and_ends_when_stopped(clock, discord, notifier):
-    outbox = MemoryOutbox()
-    worker = Worker(outbox, {"discord": notifier}, clock, poll_seconds=10)
-    stop, wake = threading.Event(), threading.Event()
-    thread = threading.Thread(target=worker.run, args=(stop, wake))
-    thread.start()
-    clock.wait_for_waiters(1)
-    discord.fail(Limited(retry_after=3))
-    outbox.owe(page("a"))
-    wake.set()
-    discord.wait_until(lambda discord: len(discord.requests) == 1)
-    clock.wait_for_waiters(1)
-    clock.advance(3)
-    discord.wait_for(lambda message: "Error rate" in message.content)
-    stop.set()
-    wake.set()
-    thread.join(5)
-    assert not thread.is_alive()
-    assert len(discord.messages) == 1
 
 
 def test_a_clean_stop_delivers_what_is_due_and_what_falls_due_within_its_bound(clock, discord, notifier):

@@ -16,3 +16,7 @@ def test_a_severity_mentions_whom_it_lists_at_any_time_and_the_others_nobody() -
     assert on_call.who(Severity.CRITICAL, minute(600)) == (ROLE,)
     assert on_call.who(Severity.WARNING, minute(0)) == ()
     assert FixedOnCall().who(Severity.CRITICAL, minute(0)) == ()
+
+
+def test_a_mention_is_read_as_what_it_pings_and_its_id() -> None:
+    assert [str(ROLE), str(Mention(kind=MentionKind.USER, id="7"))] == ["role 123456789012345678", "user 7"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from otelmon.incidents.model import Acknowledge
@@ -310,6 +310,7 @@ ACTIONS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(actions=ACTIONS)
+@example(actions=[("fire", 0), ("fire", 1), ("lose", 0), ("resolve", 0)])  # a drop sets free what is more urgent
 def test_whatever_happens_nothing_is_sent_out_of_turn_and_nothing_is_left(actions: list[tuple[str, int]]) -> None:
     with SqliteStorage(":memory:") as storage:
         outbox, seen, number = Outbox(storage), _Seen(), 0.0

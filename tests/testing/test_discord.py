@@ -192,11 +192,13 @@ def test_a_dropped_connection_takes_the_message_or_not_as_told(discord, http):
 def test_hanging_ends_when_the_client_goes_and_dripping_gives_it_all_in_the_end(discord, http):
     discord.fail(Hang())
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(discord.webhook_url, json={"content": "x"}, timeout=0.1)
+        httpx.post(discord.webhook_url, json={"content": "x"}, timeout=httpx.Timeout(30, read=0.1))
+    discord.wait_until(lambda discord: len(discord.requests) == 1)
     assert discord.messages == ()
     for headers in (False, True):
         discord.fail(Drip(seconds=0.0001, headers=headers))
-        assert post(http, discord).json()["content"] == "x"
+        answer = post(http, discord)
+        assert (answer.json()["content"], answer.headers["connection"]) == ("x", "close")
 
 
 def test_a_closed_port_refuses_and_opens_again_with_the_channel_kept(discord, http):
