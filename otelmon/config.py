@@ -23,6 +23,8 @@ from otelmon.document.fields import Faults, Fields, as_boolean, did_you_mean
 from otelmon.document.load import read_document
 from otelmon.document.model import Scalar, Section, Value, describe, is_empty
 from otelmon.errors import ConfigError, Problem
+from otelmon.incidents.load import POLICY_KEYS, read_policy
+from otelmon.incidents.policy import Policy
 from otelmon.oncall.model import Mention, MentionKind
 from otelmon.rules.load import load_rule_file
 from otelmon.rules.model import AlertingRule, Group, Severity
@@ -33,7 +35,7 @@ FILE_NAMES = ("otelmon.yaml", "otelmon.yml")
 
 _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
-    "exclude_paths", "state_dir", "instance", "max_series",
+    "exclude_paths", "state_dir", "instance", "max_series", *POLICY_KEYS,
 )  # fmt: skip
 DEFAULT_INTERVAL_SECONDS = 15.0
 """How often rules are evaluated where nothing else is said."""
@@ -90,6 +92,7 @@ class Settings(BaseModel):
     interval_seconds: float = DEFAULT_INTERVAL_SECONDS
     state_dir: Path
     discord: DiscordSettings = DiscordSettings()
+    policy: InstanceOf[Policy] = Policy()
     exclude_paths: tuple[str, ...] = ()
     runbook_base_url: str | None = None
     max_series: int = _DEFAULT_MAX_SERIES
@@ -224,6 +227,7 @@ class _Reader:
             interval_seconds=interval,
             state_dir=self.state_dir(service, base),
             discord=self.discord(),
+            policy=read_policy(self.fields, self.faults),
             exclude_paths=self.exclude_paths(),
             runbook_base_url=self.runbook_base_url(),
             max_series=max_series or _DEFAULT_MAX_SERIES,

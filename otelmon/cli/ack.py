@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from otelmon.cli.options import ConfigOption, ServiceOption, errors_said, opened_state, settings_for
+from otelmon.cli.options import ConfigOption, ServiceOption, errors_said, opened_state, settings_for, user_name
 from otelmon.errors import StateError
 from otelmon.incidents.model import Acknowledge, IncidentState
 
@@ -30,13 +29,6 @@ def ack(
                 raise StateError(f"the incident {incident.id} is resolved already")
             if incident.state is IncidentState.ACKNOWLEDGED:
                 raise StateError(f"the incident {incident.id} was acknowledged by {incident.acknowledged_by}")
-            name = by or _user_name()
+            name = by or user_name()
             storage.ask(Acknowledge(incident_id=incident.id, by=name), datetime.now(UTC))
-    typer.echo(f"acknowledged {incident.id} ({incident.alerts[0].name}) as {name}")
-
-
-def _user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "somebody at the command line"
+    typer.echo(f"acknowledged {incident.id} ({incident.lead.name}) as {name}")

@@ -1,25 +1,38 @@
-"""`otelmon incidents`: what is open, and what was lately."""
+"""`otelmon incidents`: what is open, and what was lately; one incident's timeline, printed or as Markdown."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from otelmon.cli.history import Record, as_lines, as_markdown
 from otelmon.cli.options import ConfigOption, ServiceOption, errors_said, opened_state, settings_for
 from otelmon.duration import format_duration
+from otelmon.errors import StateError
 from otelmon.incidents.model import Incident
+from otelmon.paging.visible import one_line
+
+incidents = typer.Typer(help="Incidents: list them, show one, export one for the post-mortem.")
+
+IdArgument = Annotated[str, typer.Argument(help="The incident's id, as the page shows it.")]
 
 
-def incidents(
+@incidents.callback(invoke_without_command=True)
+def list_incidents(
+    context: typer.Context,
     service: ServiceOption = None,
     config: ConfigOption = None,
     limit: Annotated[int, typer.Option(help="How many to list, newest first.")] = 20,
 ) -> None:
     """List incidents: their id, state, what they are about and since when."""
+    if context.invoked_subcommand is not None:
+        return
     with errors_said():
         settings = settings_for(config)
         with opened_state(settings, service) as storage:
@@ -32,19 +45,59 @@ def incidents(
         table.add_column(heading)
     now = datetime.now(UTC)
     for incident in found:
-        table.add_row(*_row(incident, now))
+        table.add_row(*map(Text, _row(incident, now)))
     Console().print(table)
 
 
+@incidents.command()
+def show(incident_id: IdArgument, service: ServiceOption = None, config: ConfigOption = None) -> None:
+    """Print an incident with its timeline: what happened, who did it and what was sent."""
+    for line in as_lines(_record(incident_id, service, config)):
+        typer.echo(line)
+
+
+@incidents.command()
+def export(
+    incident_id: IdArgument,
+    output: Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")] = None,
+    service: ServiceOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write an incident as Markdown, for the post-mortem."""
+    text = as_markdown(_record(incident_id, service, config))
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    with errors_said():
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise StateError(f"{output}: {error.strerror or error}") from error
+    typer.echo(f"wrote {output}")
+
+
+def _record(incident_id: str, service: str | None, config: Path | None) -> Record:
+    with errors_said():
+        settings = settings_for(config)
+        with opened_state(settings, service) as storage:
+            incident = storage.incident(incident_id)
+            if incident is None:
+                raise StateError(f"there is no incident {incident_id}; `otelmon incidents` lists them")
+            members = storage.members(incident.id) if incident.is_storm else ()
+            return Record(incident=incident, deliveries=storage.deliveries(incident.id), members=members)
+
+
 def _row(incident: Incident, now: datetime) -> tuple[str, ...]:
-    alert = incident.alerts[0]
     lasted = (incident.resolved_at or now) - incident.triggered_at
+    muted = bool(incident.firing) and not incident.visible
+    name = incident.lead.annotations.get("title", "") if incident.is_storm else incident.lead.name
+    firing = len(incident.firing)
     return (
         incident.id,
-        str(incident.state),
-        str(alert.severity),
-        alert.name,
+        f"{incident.state}, muted" if muted else str(incident.state),
+        str(incident.severity),
+        one_line(name) + (f" ({firing} alerts)" if firing > 1 else ""),
         f"{incident.triggered_at.astimezone():%Y-%m-%d %H:%M:%S}",
         format_duration(float(round(lasted.total_seconds()))),
-        incident.acknowledged_by,
+        one_line(incident.acknowledged_by),
     )

@@ -14,7 +14,9 @@ from otelmon.cli.init import init
 from otelmon.cli.page import page
 from otelmon.cli.query import query
 from otelmon.cli.reload import reload
+from otelmon.cli.resolve import resolve
 from otelmon.cli.rules import rules
+from otelmon.cli.silence import silence
 from otelmon.cli.test import run_tests
 
 app = typer.Typer(
@@ -44,8 +46,10 @@ app.command()(init)
 app.command()(check)
 app.command("test")(run_tests)
 app.command()(ack)
-app.command()(incidents)
 app.command()(query)
 app.command()(reload)
+app.command()(resolve)
+app.add_typer(incidents, name="incidents")
+app.add_typer(silence, name="silence")
 app.add_typer(page, name="page")
 app.add_typer(rules, name="rules")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,16 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="The otelmon.yaml to use; default: OTELMON_CONFIG, else the one in this folder."),
 ]
+
+ByOption = Annotated[str | None, typer.Option(help="Who you are; default: your user name.")]
+
+
+def user_name() -> str:
+    """Who asks, for the timeline."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody at the command line"
 
 
 def settings_for(config: Path | None) -> Settings:

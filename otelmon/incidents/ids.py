@@ -14,11 +14,11 @@ ALPHABET = "23456789CDFGHJKMNPQRTVWXY"
 SHORTEST = 4
 
 
-def incident_id(labels: Labels, fired_at: datetime, taken: Container[str]) -> str:
+def incident_id(labels: Labels, fired_at: datetime, taken: Container[str], *, shortest: int = SHORTEST) -> str:
     """The id of the incident that an alert with these labels opens when it fires at this instant.
 
-    The same alert at the same instant has the same id, on any machine. Four characters, one more for as long as the id
-    is ``taken``.
+    The same alert at the same instant has the same id, on any machine. ``shortest`` characters, one more for as long as
+    the id is ``taken``.
     """
     text = json.dumps([labels.pairs, fired_at.astimezone(UTC).isoformat()])
     number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=32).digest())
@@ -28,7 +28,7 @@ def incident_id(labels: Labels, fired_at: datetime, taken: Container[str]) -> st
         digits.append(ALPHABET[digit])
     whole = "".join(digits)
     return next(
-        (whole[:length] for length in range(SHORTEST, len(whole)) if whole[:length] not in taken),
+        (whole[:length] for length in range(shortest, len(whole)) if whole[:length] not in taken),
         whole,
     )
 

@@ -13,18 +13,19 @@ from otelmon.incidents.model import Incident
 def missed(
     incidents: Iterable[Incident], alerts: Iterable[Alert], transitions: Iterable[Transition], *, at: datetime
 ) -> Iterator[Transition]:
-    """Transitions that bring the open incidents in line with the alerts as they stand.
+    """Transitions that bring the incidents, open and lately resolved, in line with the alerts as they stand.
 
     A rule steps its alerts before the incidents are stepped, paged and written. If that fails (a full disk, a fault of
-    ours) the transition is gone, and without this nobody would ever be told: an alert that fires with no incident open
-    for it has fired now, and one that an incident holds for firing and that is no longer there has resolved now.
+    ours) the transition is gone, and without this nobody would ever be told: an alert that fires and that no incident
+    holds for firing has fired now, and one that an incident holds for firing (one that was resolved by hand
+    does) and that is no longer there has resolved now.
     ``transitions`` are those that this tick has anyway.
     """
     told = {transition.alert.labels for transition in transitions}
     held = {
         alert.labels: alert
         for incident in incidents
-        if incident.resolved_at is None
+        if not incident.is_storm
         for alert in incident.alerts
         if alert.state is AlertState.FIRING
     }

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from otelmon.alerts.model import Alert
+from otelmon.alerts.model import Alert, AlertState
+from otelmon.incidents.silence import AddSilence, ExpireSilence
+from otelmon.labels import EMPTY_LABELS, Labels
 from otelmon.rules.model import Severity
+
+MOST_EVENTS = 300
+"""How many lines a timeline keeps: the first ones and the latest."""
+_FIRST_EVENTS = 20
 
 
 class IncidentState(StrEnum):
@@ -22,8 +29,47 @@ class EventKind(StrEnum):
     """What happened to an incident."""
 
     TRIGGERED = "triggered"
+    JOINED = "joined"
+    ENDED = "ended"
+    WORSENED = "worsened"
+    MUTED = "muted"
+    UNMUTED = "unmuted"
+    STORM = "storm"
     ACKNOWLEDGED = "acknowledged"
+    EXPIRED = "acknowledgement expired"
+    REMINDED = "reminded"
+    REOPENED = "reopened"
     RESOLVED = "resolved"
+    OMITTED = "left out"
+
+
+class Cause(StrEnum):
+    """Why people are told: by a new message that pings whoever is on call, by an edit, or (RESOLVED) by both."""
+
+    TRIGGERED = "triggered"
+    REOPENED = "reopened"
+    UNMUTED = "unmuted"
+    JOINED = "joined"
+    WORSENED = "worsened"
+    EXPIRED = "expired"
+    REMINDER = "reminder"
+    ACKNOWLEDGED = "acknowledged"
+    REFRESHED = "refreshed"
+    RESOLVED = "resolved"
+
+
+NEW_MESSAGE = frozenset(
+    {
+        Cause.TRIGGERED,
+        Cause.REOPENED,
+        Cause.UNMUTED,
+        Cause.JOINED,
+        Cause.WORSENED,
+        Cause.EXPIRED,
+        Cause.REMINDER,
+    }
+)
+"""The causes for a new message with its mention."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +83,27 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """A new message about an incident; ``number`` counts all that people were told of it."""
+
+    cause: Cause
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """A fault that somebody is paged for.
 
-    ``id`` is short enough to type (``otelmon ack 7KQ2``) and unique in a state directory. ``alerts`` are the alerts
-    it is about, as they stand now; at present one alert makes one incident.
+    ``id`` is short enough to type (``otelmon ack 7KQ2``) and unique in a state directory. ``group`` are the labels that
+    its alerts share. ``alerts`` are the alerts it is about, firing and lately resolved ones, as they stand now.
+
+    ``told`` are those that a page was owed for, or that were there when somebody acknowledged; ``muted`` says of alerts
+    that page nobody why. ``tellings`` counts messages and edits, ``shown_in`` are the new messages that show it: the
+    first one since it was triggered (or reopened) and the latest. ``first_paged_at`` and ``paged_at`` are the instants
+    of these. ``storm`` is the id of the storm whose page stands for this incident.
+
+    A storm is an incident too: ``members`` is how many incidents it stands for, and its one alert sums them up;
+    ``joined_at`` is when the last of them joined.
     """
 
     id: str
@@ -52,16 +114,64 @@ class Incident:
     acknowledged_by: str = ""
     resolved_at: datetime | None = None
     timeline: tuple[Event, ...] = ()
+    group: Labels = EMPTY_LABELS
+    told: frozenset[Labels] = frozenset()
+    muted: Mapping[Labels, str] = field(default_factory=dict)
+    tellings: int = 0
+    shown_in: tuple[Telling, ...] = ()
+    first_paged_at: datetime | None = None
+    paged_at: datetime | None = None
+    resolved_by: str = ""
+    storm: str = ""
+    members: int = 0
+    joined_at: datetime | None = None
+
+    @property
+    def firing(self) -> tuple[Alert, ...]:
+        """The alerts that fire now."""
+        return tuple(alert for alert in self.alerts if alert.state is AlertState.FIRING)
+
+    @property
+    def visible(self) -> tuple[Alert, ...]:
+        """The alerts that fire now and are not muted."""
+        return tuple(alert for alert in self.firing if alert.labels not in self.muted)
+
+    @property
+    def lead(self) -> Alert:
+        """The alert that a page is about: the worst of those that are visible, else of those that fire, else of all."""
+        return max(self.visible or self.firing or self.alerts, key=lambda alert: alert.severity.rank)
 
     @property
     def severity(self) -> Severity:
-        """The highest severity among its alerts."""
-        return max((alert.severity for alert in self.alerts), key=lambda severity: severity.rank)
+        """The severity of the lead."""
+        return self.lead.severity
+
+    @property
+    def service(self) -> str:
+        """The service that it is about (the label ``job``)."""
+        return str(self.alerts[0].labels.get("job", ""))
+
+    @property
+    def is_storm(self) -> bool:
+        """Whether it stands for other incidents."""
+        return self.members > 0
 
     @property
     def lasted_seconds(self) -> float | None:
         """Seconds from triggered to resolved; None while it is open."""
         return None if self.resolved_at is None else (self.resolved_at - self.triggered_at).total_seconds()
+
+
+def lengthened(timeline: tuple[Event, ...], event: Event) -> tuple[Event, ...]:
+    """The timeline with one more event; of a long one the middle goes, and a line says so."""
+    if len(timeline) < MOST_EVENTS:
+        return (*timeline, event)
+    first, rest = timeline[:_FIRST_EVENTS], timeline[_FIRST_EVENTS:]
+    omitted = 1
+    if rest[0].kind is EventKind.OMITTED:
+        omitted, rest = int(rest[0].text.split()[0]), rest[1:]
+    line = Event(at=rest[0].at, kind=EventKind.OMITTED, text=f"{omitted + 1} events are left out here")
+    return (*first, line, *rest[1:], event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +183,30 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve:
+    """A person's request to resolve an incident by hand."""
+
+    incident_id: str
+    by: str
+
+
+RequestBody = Acknowledge | Resolve | AddSilence | ExpireSilence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """An incident as it is now, and what just happened to it."""
+    """An incident as it is now, what just happened to it, and why people are told (None: they are not).
+
+    ``number`` is that of the telling, ``shown_in`` the earlier messages that show the incident. ``alerts`` are those
+    whose part in the incident changed; None for all of them.
+    """
 
     incident: Incident
     event: Event
+    cause: Cause | None = None
+    number: int = 0
+    shown_in: tuple[Telling, ...] = ()
+    alerts: tuple[Alert, ...] | None = None
 
 
 class RefusalReason(StrEnum):
@@ -85,12 +214,13 @@ class RefusalReason(StrEnum):
 
     UNKNOWN = "no open incident has this id"
     ALREADY_ACKNOWLEDGED = "the incident is already acknowledged"
+    UNKNOWN_SILENCE = "no silence has this id, or it is over"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """A request that was not carried out, and why; ``detail`` is who acknowledged before, where that is the reason."""
 
-    request: Acknowledge
+    request: RequestBody
     reason: RefusalReason
     detail: str = ""

@@ -2,68 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from otelmon.incidents.model import Change, EventKind, Incident
+from otelmon.incidents.model import NEW_MESSAGE, Cause, Change, Telling
+from otelmon.incidents.silence import SilenceNotice
 from otelmon.oncall.model import OnCall
 from otelmon.paging.model import Message, Page, PageAction, PageReason
-from otelmon.paging.text import Context, resolved_message, triggered_message
+from otelmon.paging.text import Context, notice_message, resolved_message, triggered_message
 
-__all__ = ["Context", "decide", "page_id"]
+__all__ = ["Context", "decide", "decide_notices", "page_id"]
 
 
 def decide(changes: Iterable[Change], *, on_call: OnCall, targets: Sequence[str], about: Context) -> tuple[Page, ...]:
     """The pages that these changes owe to every target (a notifier's name).
 
-    Triggered is a new message that mentions whoever is on call for the severity; acknowledged is an edit of it;
-    resolved an edit of it and a short new message. An edit and the short message ping nobody. A page's id comes from
-    the incident, the reason, the target and how often that has happened: deciding twice gives the same pages.
+    Each cause for a new message (see ``otelmon.incidents.model.NEW_MESSAGE``) owes one, which mentions whoever is on
+    call for the incident's severity; resolved owes a short one. Edits refresh the messages that show the incident: the
+    first and the latest. An edit and the short message ping nobody. A page's id comes from the incident, the reason,
+    the target and the number of the telling: deciding twice gives the same pages.
     """
+    return tuple(page for change in changes for target in targets for page in _pages(change, target, on_call, about))
+
+
+def decide_notices(notices: Iterable[SilenceNotice], *, targets: Sequence[str], about: Context) -> tuple[Page, ...]:
+    """The messages that say of silences that they end soon while they hide something. They ping nobody."""
     return tuple(
-        page
-        for change in changes
+        Page(
+            id=page_id(notice.silence.id, PageReason.SILENCE_ENDING, PageAction.POST, target),
+            incident_id=notice.silence.id,
+            reason=PageReason.SILENCE_ENDING,
+            target=target,
+            message=notice_message(notice, about=about),
+            due_at=notice.silence.noticed_at or notice.silence.created_at,
+        )
+        for notice in notices
         for target in targets
-        for page in _DECISIONS[change.event.kind](change, target, on_call, about)
     )
 
 
 def page_id(incident_id: str, reason: PageReason, action: PageAction, target: str, number: int = 1) -> str:
-    """The id of a page; ``number`` counts, from 1, the times this reason has occurred in the incident."""
+    """The id of a page; ``number`` counts, from 1, all that people are told of the incident."""
     return f"{incident_id}.{reason.name.lower()}.{action.value}.{number}.{target}"
 
 
-def _triggered(change: Change, target: str, on_call: OnCall, about: Context) -> Iterator[Page]:
-    mentions = on_call.who(change.incident.severity, change.event.at)
-    message = triggered_message(change.incident, about=about, mentions=mentions)
-    yield _page(change, PageReason.TRIGGERED, target, message)
+def _pages(change: Change, target: str, on_call: OnCall, about: Context) -> Iterator[Page]:
+    cause, incident = change.cause, change.incident
+    if cause is None:
+        return
+    if cause in NEW_MESSAGE:
+        lead = incident.lead
+        if cause in (Cause.JOINED, Cause.WORSENED):
+            lead = max(change.alerts or (lead,), key=lambda alert: alert.severity.rank)
+        mentions = on_call.who(lead.severity, change.event.at)
+        message = triggered_message(incident, about=about, mentions=mentions, cause=cause, lead=lead)
+        yield _page(change, target, message, follows=_before(change, target))
+    if change.shown_in:
+        shown = triggered_message(incident, about=about, mentions=())
+        for telling in change.shown_in:
+            # A message that never was the latest needs no second edit: at most the first and the latest are edited.
+            edited = _telling_id(change, telling, target)
+            yield _page(change, target, shown, edits=edited)
+    if cause is Cause.RESOLVED:
+        follows = _telling_id(change, change.shown_in[-1], target) if change.shown_in else ""
+        yield _page(change, target, resolved_message(incident, about=about), follows=follows)
 
 
-def _acknowledged(change: Change, target: str, on_call: OnCall, about: Context) -> Iterator[Page]:  # noqa: ARG001
-    message = triggered_message(change.incident, about=about, mentions=())
-    yield _page(change, PageReason.ACKNOWLEDGED, target, message, edits=_first_page(change.incident, target))
+def _before(change: Change, target: str) -> str:
+    """The page that a new message comes after: where the incident was resolved before, the one that says so."""
+    if change.shown_in or change.number == 1:
+        return ""
+    return page_id(change.incident.id, PageReason.RESOLVED, PageAction.POST, target, change.number - 1)
 
 
-def _resolved(change: Change, target: str, on_call: OnCall, about: Context) -> Iterator[Page]:  # noqa: ARG001
-    shown = triggered_message(change.incident, about=about, mentions=())
-    yield _page(change, PageReason.RESOLVED, target, shown, edits=_first_page(change.incident, target))
-    line = resolved_message(change.incident, about=about)
-    yield _page(change, PageReason.RESOLVED, target, line, follows=_first_page(change.incident, target))
+def _telling_id(change: Change, telling: Telling, target: str) -> str:
+    return page_id(change.incident.id, PageReason[telling.cause.name], PageAction.POST, target, telling.number)
 
 
-_DECISIONS: dict[EventKind, Callable[[Change, str, OnCall, Context], Iterator[Page]]] = {
-    EventKind.TRIGGERED: _triggered,
-    EventKind.ACKNOWLEDGED: _acknowledged,
-    EventKind.RESOLVED: _resolved,
-}
-
-
-def _page(
-    change: Change, reason: PageReason, target: str, message: Message, *, edits: str = "", follows: str = ""
-) -> Page:
+def _page(change: Change, target: str, message: Message, *, edits: str = "", follows: str = "") -> Page:
+    assert change.cause is not None  # noqa: S101 (asked before)
+    reason = PageReason[change.cause.name]
     action = PageAction.EDIT if edits else PageAction.POST
-    number = sum(1 for event in change.incident.timeline if event.kind is change.event.kind)
+    number = change.number
+    id_ = page_id(change.incident.id, reason, action, target, number)
+    if edits and edits != _telling_id(change, change.shown_in[-1], target):
+        id_ += ".first"
     return Page(
-        id=page_id(change.incident.id, reason, action, target, number),
+        id=id_,
         incident_id=change.incident.id,
         reason=reason,
         action=action,
@@ -73,7 +97,3 @@ def _page(
         follows=follows,
         due_at=change.event.at,
     )
-
-
-def _first_page(incident: Incident, target: str) -> str:
-    return page_id(incident.id, PageReason.TRIGGERED, PageAction.POST, target)

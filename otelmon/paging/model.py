@@ -16,6 +16,14 @@ class PageReason(StrEnum):
     TRIGGERED = "an incident was triggered"
     ACKNOWLEDGED = "an incident was acknowledged"
     RESOLVED = "an incident was resolved"
+    REOPENED = "an incident was reopened"
+    UNMUTED = "a silence or an inhibitor ended, and the alert fires"
+    JOINED = "a new critical alert joined an incident"
+    WORSENED = "an incident became critical"
+    EXPIRED = "an acknowledgement expired, and the alert fires"
+    REMINDER = "nobody acknowledged an incident that goes on"
+    REFRESHED = "what an incident shows changed"
+    SILENCE_ENDING = "a silence that hides an alert ends soon"
     TEST = "a test page was asked for"
 
 

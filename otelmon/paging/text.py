@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from otelmon.alerts.model import Alert, TransitionReason
-from otelmon.incidents.model import Incident
+from otelmon.duration import format_duration
+from otelmon.incidents.model import Cause, Incident, IncidentState
+from otelmon.incidents.silence import SilenceNotice
 from otelmon.labels import METRIC_NAME, Labels
 from otelmon.oncall.model import Mention
 from otelmon.paging.model import Field, Message
@@ -28,6 +30,7 @@ _SAID_WHEN_RESOLVED = (
     TransitionReason.SERIES_GONE,
     TransitionReason.RULE_REMOVED,
 )
+_MOST_LISTED = 10
 
 
 def _no_steps(rule_name: str) -> tuple[str, ...]:  # noqa: ARG001 (the signature is the caller's)
@@ -55,16 +58,38 @@ class Context:
     acknowledge: Callable[[str], str] = _command
 
 
-def triggered_message(incident: Incident, *, about: Context, mentions: tuple[Mention, ...]) -> Message:
-    """The page that an incident opens with; the same once it is acknowledged or resolved, as its edit shows it."""
-    alert = incident.alerts[0]
+# How a new message begins that is not an incident's first.
+_OPENINGS = {
+    Cause.REOPENED: "Again: ",
+    Cause.UNMUTED: "No longer muted: ",
+    Cause.JOINED: "New critical alert: ",
+    Cause.WORSENED: "Critical now: ",
+    Cause.EXPIRED: "Acknowledged, but it goes on: ",
+    Cause.REMINDER: "Nobody has acknowledged: ",
+}
+
+
+def triggered_message(
+    incident: Incident,
+    *,
+    about: Context,
+    mentions: tuple[Mention, ...],
+    cause: Cause = Cause.TRIGGERED,
+    lead: Alert | None = None,
+) -> Message:
+    """The page that shows an incident; the same once it is acknowledged or resolved, as its edit shows it.
+
+    ``cause`` is why it is sent, which its title says; ``lead`` the alert that it is about, the incident's own if None.
+    """
+    alert = lead or incident.lead
     is_open = incident.resolved_at is None
     link = runbook_link(alert.name, alert.annotations, about.runbooks) or ""
+    acknowledged = incident.state is not IncidentState.TRIGGERED
     return Message(
-        severity=incident.severity,
+        severity=alert.severity,
         resolved=not is_open,
-        acknowledged_by=incident.acknowledged_by,
-        title=f"{_headline(alert)} {_place(alert, about)}",
+        acknowledged_by=incident.acknowledged_by if acknowledged else "",
+        title=f"{_OPENINGS.get(cause, '')}{_headline(alert)} {_place(alert, about)}",
         description=_description(alert, () if link else about.first_steps(alert.name)),
         mentions=mentions,
         fields=_fields(incident, alert, about),
@@ -76,12 +101,14 @@ def triggered_message(incident: Incident, *, about: Context, mentions: tuple[Men
 
 def resolved_message(incident: Incident, *, about: Context) -> Message:
     """The one line that says an incident is over: how long it lasted and who acknowledged."""
-    alert = incident.alerts[0]
+    alert = incident.lead
     title = f"{_name(alert)} {_place(alert, about)} after {format_span(incident.lasted_seconds or 0.0)}"
     if incident.acknowledged_by:
         title += f", acknowledged by {incident.acknowledged_by}"
     if alert.ended in _SAID_WHEN_RESOLVED:
         title += f": {alert.ended.value}"
+    if incident.resolved_by:
+        title += f", resolved by {incident.resolved_by}"
     return Message(
         severity=incident.severity,
         resolved=True,
@@ -91,6 +118,32 @@ def resolved_message(incident: Incident, *, about: Context) -> Message:
         footer=f"otelmon, incident {incident.id}",
         short=True,
     )
+
+
+def notice_message(notice: SilenceNotice, *, about: Context) -> Message:
+    """The message that says of a silence that it ends soon, and what will page then."""
+    silence, alerts = notice.silence, notice.hidden
+    worst = max(alerts, key=lambda alert: alert.severity.rank)
+    left = (silence.ends_at - silence.noticed_at).total_seconds() if silence.ends_at and silence.noticed_at else 0.0
+    names = "\n".join(_in_list(alert, about) for alert in alerts[:_MOST_LISTED])
+    more = f"\nand {len(alerts) - _MOST_LISTED} more" if len(alerts) > _MOST_LISTED else ""
+    return Message(
+        severity=worst.severity,
+        title=f"A silence ends in {format_span(left)} and hides what still fires",
+        description=f"These page then:\n{names}{more}",
+        fields=(
+            Field(name="Silence", value=silence.shown, inline=False),
+            Field(name="Author", value=silence.author),
+            Field(name="Comment", value=silence.comment or "none"),
+            Field(name="Longer", value=_longer(silence.shown), inline=False),
+        ),
+        since_at=silence.starts_at,
+        footer=f"otelmon, silence {silence.id}",
+    )
+
+
+def _longer(matchers: str) -> str:
+    return f"otelmon silence add '{{{matchers}}}' --for {format_duration(3600)}"
 
 
 def _name(alert: Alert) -> str:
@@ -141,6 +194,10 @@ def _description(alert: Alert, steps: tuple[str, ...]) -> str:
     return "\n\n".join(parts)
 
 
+def _in_list(alert: Alert, about: Context) -> str:
+    return f"{_headline(alert)} {_place(alert, about)}"
+
+
 def _fields(incident: Incident, alert: Alert, about: Context) -> tuple[Field, ...]:
     fields = [
         Field(name="Service", value=_service(alert.labels, about)),
@@ -149,6 +206,11 @@ def _fields(incident: Incident, alert: Alert, about: Context) -> tuple[Field, ..
     ]
     if incident.resolved_at is not None:
         fields.append(Field(name="Lasted", value=format_span(incident.lasted_seconds or 0.0)))
+    others = [other for other in incident.visible if other.labels != alert.labels]
+    if others:
+        listed = [_in_list(other, about) for other in others[:_MOST_LISTED]]
+        listed += [f"and {len(others) - _MOST_LISTED} more"] if len(others) > _MOST_LISTED else []
+        fields.append(Field(name="Also firing", value="\n".join(listed), inline=False))
     if incident.acknowledged_by:
         fields.append(Field(name="Acknowledged by", value=incident.acknowledged_by))
     elif incident.resolved_at is None:

@@ -103,6 +103,7 @@ def assemble(
         about=about(settings),
         faults=faults,
         sample_host=sample_host,
+        policy=settings.policy,
     )
     engine.restore(at)
     storages = list(journal.storages)

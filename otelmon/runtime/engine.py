@@ -16,12 +16,15 @@ from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
 from otelmon.incidents.missed import missed
 from otelmon.incidents.model import Change, Incident
-from otelmon.incidents.step import shift as shift_incidents
+from otelmon.incidents.policy import Policy
+from otelmon.incidents.shift import shift as shift_incidents
+from otelmon.incidents.shift import shift_silences
+from otelmon.incidents.silence import Silence
 from otelmon.incidents.step import step as step_incidents
 from otelmon.labels import Labels
 from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.model import OnCall
-from otelmon.paging.decide import decide
+from otelmon.paging.decide import decide, decide_notices
 from otelmon.paging.model import Page
 from otelmon.paging.text import Context
 from otelmon.rules.model import Group
@@ -63,8 +66,13 @@ class Engine:
     about: Context
     faults: Faults
     sample_host: Callable[[], None]
+    policy: Policy = field(default_factory=Policy)
     by_hand: deque[ByHand] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
+    _recent: Mapping[str, Incident] = field(default_factory=dict)
+    _silences: Mapping[str, Silence] = field(default_factory=dict)
+    # Every instant moved with the clock, so all of it is to be written.
+    _rewrite: bool = False
     _known_ids: frozenset[str] = frozenset()
     _saved: dict[str, dict[Labels, tuple[object, ...]]] = field(default_factory=dict)
     _save_all_at: float = 0.0
@@ -86,6 +94,7 @@ class Engine:
             if restored.saved_at is None:
                 return
             self._incidents, self._known_ids = restored.incidents, restored.known_ids
+            self._recent, self._silences = restored.recent, restored.silences
             removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
             since = at - self.window.retention_seconds
             self.window.append(sample for sample in self.disk.samples(since) if sample.at < at)
@@ -150,6 +159,9 @@ class Engine:
             self.window.shift(seconds)
             self.rules.shift(seconds)
             self._incidents = shift_incidents(self._incidents, seconds)
+            self._recent = shift_incidents(self._recent, seconds)
+            self._silences = shift_silences(self._silences, seconds)
+            self._rewrite = True
             self.journal.shift(seconds)
             self._collected_at += seconds
             self._unsaved = [_moved(sample, seconds) for sample in self._unsaved]
@@ -187,7 +199,7 @@ class Engine:
                 alerts.update(extra.alerts)
                 transitions += extra.transitions
             current = [alert for each in self.rules.alerts.values() for alert in each.values()]
-        transitions += missed(self._incidents.values(), current, transitions, at=now)
+        transitions += missed([*self._incidents.values(), *self._recent.values()], current, transitions, at=now)
         requests = self._requests()
         stepped = step_incidents(
             self._incidents,
@@ -196,23 +208,30 @@ class Engine:
             at=now,
             taken=self._known_ids,
             alerts=current,
+            recent=self._recent,
+            silences=self._silences,
+            policy=self.policy,
         )
         for refusal in stepped.refused:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
         pages = self._decide(stepped.changes)
+        pages += decide_notices(stepped.notices, targets=self.targets, about=self.about)
         self._log(transitions, stepped.changes, pages)
         self.journal.save(
             now,
             alerts=self._worth_saving(alerts, at),
             # What nobody was told of is not kept: once paging is on, what still fires opens a new incident and pages.
             changes=stepped.changes if self.targets else (),
+            incidents=(*stepped.incidents.values(), *stepped.recent.values()) if self._rewrite else (),
             pages=pages,
             samples=samples,
             taken=[request.id for request in requests],
+            silences=tuple(stepped.silences.values()) if self._rewrite else stepped.changed_silences,
         )
         # Last, so that what could not be written is stepped and decided on anew by the next tick (see `missed`).
-        self._incidents = stepped.incidents
+        self._incidents, self._recent, self._silences = stepped.incidents, stepped.recent, stepped.silences
         self._known_ids |= stepped.incidents.keys()
+        self._rewrite = False
 
     def _decide(self, changes: Sequence[Change]) -> list[Page]:
         """The pages owed; where the words for one cannot be found, a page with fewer of them."""

@@ -10,6 +10,7 @@ from otelmon.alerts.model import Alert
 from otelmon.errors import StateError
 from otelmon.faults import Faults
 from otelmon.incidents.model import Change, Incident
+from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
 from otelmon.paging.model import Page
 from otelmon.sample import Sample
@@ -33,6 +34,7 @@ class Journal:
         self._faults = faults
         self._alerts: dict[str, Alerts] = {}
         self._changes: list[Change] = []
+        self._silences: dict[str, Silence] = {}
         self._in_memory: set[str] = set()
 
     @property
@@ -52,6 +54,7 @@ class Journal:
         samples: Sequence[Sample] = (),
         incidents: Sequence[Incident] = (),
         taken: Sequence[str] = (),
+        silences: Sequence[Silence] = (),
     ) -> None:
         """Write what `Storage.save` takes."""
         remembered = [page for page in pages if page.incident_id in self._in_memory]
@@ -62,6 +65,7 @@ class Journal:
             return
         self._alerts.update(alerts or {})
         self._changes += changes
+        self._silences.update({silence.id: silence for silence in silences})
         due = [page for page in pages if page.incident_id not in self._in_memory]
         try:
             self._disk.save(
@@ -72,13 +76,14 @@ class Journal:
                 pages=due,
                 samples=samples,
                 taken=taken,
+                silences=tuple(self._silences.values()),
             )
         except StateError as error:
             self._faults.add("state", f"state cannot be written, paging goes on from memory: {error}")
             self._remember(at, changes, due)
         else:
             self._faults.clear("state")
-            self._alerts, self._changes = {}, []
+            self._alerts, self._changes, self._silences = {}, [], {}
 
     def prune(self, *, samples_before: float, finished_before: datetime) -> None:
         """Delete what nobody needs any more; see `Storage.prune`."""

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from otelmon.alerts.model import Alert, AlertState, TransitionReason
-from otelmon.incidents.model import Acknowledge, Event, EventKind, Incident, IncidentState
+from otelmon.incidents.model import (
+    Acknowledge,
+    Cause,
+    Event,
+    EventKind,
+    Incident,
+    IncidentState,
+    RequestBody,
+    Resolve,
+    Telling,
+)
+from otelmon.incidents.silence import AddSilence, ExpireSilence, Silence
 from otelmon.labels import Labels
+from otelmon.matching import Matcher, MatchOperator
 from otelmon.oncall.model import Mention, MentionKind
 from otelmon.paging.model import Field, Message, Page, PageAction, PageReason
 from otelmon.rules.model import Severity, Unit
@@ -100,11 +112,10 @@ def decode_alert(plain: Mapping[str, Any]) -> Alert:
 
 
 def encode_incident(incident: Incident) -> Plain:
-    """An incident, its alerts and its timeline as JSON's types."""
+    """An incident and its timeline as JSON's types, without its alerts."""
     return {
         "id": incident.id,
         "state": incident.state.value,
-        "alerts": [encode_alert(alert) for alert in incident.alerts],
         "triggered_at": micros(incident.triggered_at),
         "acknowledged_at": _optional(incident.acknowledged_at),
         "acknowledged_by": incident.acknowledged_by,
@@ -113,15 +124,26 @@ def encode_incident(incident: Incident) -> Plain:
             {"at": micros(event.at), "kind": event.kind.value, "by": event.by, "text": event.text}
             for event in incident.timeline
         ],
+        "group": dict(incident.group),
+        "told": [dict(labels) for labels in sorted(incident.told, key=lambda labels: labels.pairs)],
+        "muted": [[dict(labels), reason] for labels, reason in incident.muted.items()],
+        "tellings": incident.tellings,
+        "shown_in": [[telling.cause.value, telling.number] for telling in incident.shown_in],
+        "first_paged_at": _optional(incident.first_paged_at),
+        "paged_at": _optional(incident.paged_at),
+        "resolved_by": incident.resolved_by,
+        "storm": incident.storm,
+        "members": incident.members,
+        "joined_at": _optional(incident.joined_at),
     }
 
 
-def decode_incident(plain: Mapping[str, Any]) -> Incident:
-    """The incident that was encoded."""
+def decode_incident(plain: Mapping[str, Any], alerts: Iterable[Alert]) -> Incident:
+    """The incident that was encoded, with its alerts."""
     return Incident(
         id=plain["id"],
         state=IncidentState(plain["state"]),
-        alerts=tuple(decode_alert(alert) for alert in plain["alerts"]),
+        alerts=tuple(alerts),
         triggered_at=instant(plain["triggered_at"]),
         acknowledged_at=_instant(plain.get("acknowledged_at")),
         acknowledged_by=plain.get("acknowledged_by", ""),
@@ -135,6 +157,54 @@ def decode_incident(plain: Mapping[str, Any]) -> Incident:
             )
             for event in plain.get("timeline", ())
         ),
+        group=Labels(plain["group"]),
+        told=frozenset(map(Labels, plain.get("told", ()))),
+        muted={Labels(labels): reason for labels, reason in plain.get("muted", ())},
+        tellings=plain.get("tellings", 0),
+        shown_in=tuple(Telling(cause=Cause(cause), number=number) for cause, number in plain.get("shown_in", ())),
+        first_paged_at=_instant(plain.get("first_paged_at")),
+        paged_at=_instant(plain.get("paged_at")),
+        resolved_by=plain.get("resolved_by", ""),
+        storm=plain.get("storm", ""),
+        members=plain.get("members", 0),
+        joined_at=_instant(plain.get("joined_at")),
+    )
+
+
+def encode_silence(silence: Silence) -> Plain:
+    """A silence as JSON's types."""
+    return {
+        "id": silence.id,
+        "matchers": [[matcher.name, matcher.operator.value, matcher.value] for matcher in silence.matchers],
+        "starts_at": micros(silence.starts_at),
+        "ends_at": _optional(silence.ends_at),
+        "until_resolved": silence.until_resolved,
+        "author": silence.author,
+        "comment": silence.comment,
+        "created_at": micros(silence.created_at),
+        "ended_at": _optional(silence.ended_at),
+        "ended_by": silence.ended_by,
+        "noticed_at": _optional(silence.noticed_at),
+    }
+
+
+def decode_silence(plain: Mapping[str, Any]) -> Silence:
+    """The silence that was encoded."""
+    return Silence(
+        id=plain["id"],
+        matchers=tuple(
+            Matcher(name=name, operator=MatchOperator(operator), value=value)
+            for name, operator, value in plain["matchers"]
+        ),
+        starts_at=instant(plain["starts_at"]),
+        ends_at=_instant(plain.get("ends_at")),
+        until_resolved=plain.get("until_resolved", False),
+        author=plain.get("author", ""),
+        comment=plain.get("comment", ""),
+        created_at=instant(plain["created_at"]),
+        ended_at=_instant(plain.get("ended_at")),
+        ended_by=plain.get("ended_by", ""),
+        noticed_at=_instant(plain.get("noticed_at")),
     )
 
 
@@ -197,16 +267,31 @@ def _decode_message(plain: Mapping[str, Any]) -> Message:
     )
 
 
-def encode_request(body: Acknowledge) -> tuple[str, Plain]:
+def encode_request(body: RequestBody) -> tuple[str, Plain]:
     """The kind of a request, and the request as JSON's types."""
-    return "acknowledge", {"incident_id": body.incident_id, "by": body.by}
+    match body:
+        case Acknowledge():
+            return "acknowledge", {"incident_id": body.incident_id, "by": body.by}
+        case Resolve():
+            return "resolve", {"incident_id": body.incident_id, "by": body.by}
+        case AddSilence():
+            return "silence", encode_silence(body.silence)
+        case ExpireSilence():
+            return "expire", {"silence_id": body.silence_id, "by": body.by}
 
 
-def decode_request(kind: str, plain: Mapping[str, Any]) -> Acknowledge | None:
+def decode_request(kind: str, plain: Mapping[str, Any]) -> RequestBody | None:
     """The request that was encoded; None where a newer version asked for what this one cannot do."""
-    if kind != "acknowledge":
-        return None
-    return Acknowledge(incident_id=plain["incident_id"], by=plain["by"])
+    match kind:
+        case "acknowledge":
+            return Acknowledge(incident_id=plain["incident_id"], by=plain["by"])
+        case "resolve":
+            return Resolve(incident_id=plain["incident_id"], by=plain["by"])
+        case "silence":
+            return AddSilence(silence=decode_silence(plain))
+        case "expire":
+            return ExpireSilence(silence_id=plain["silence_id"], by=plain["by"])
+    return None
 
 
 def _optional(at: datetime | None) -> int | None:

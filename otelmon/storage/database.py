@@ -12,23 +12,23 @@ from datetime import datetime, timedelta
 from threading import RLock
 from typing import Any, Protocol, Self, TypeVar
 
-from sqlalchemy import Connection, case, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from otelmon.alerts.model import Alert
 from otelmon.errors import StateError
 from otelmon.incidents.ids import typed_id
-from otelmon.incidents.model import Acknowledge, Change, Incident, IncidentState
+from otelmon.incidents.model import Change, Incident, RequestBody
+from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
 from otelmon.paging.model import Outcome, OwedPage, Page
 from otelmon.sample import Sample
 from otelmon.storage import history, outbox
+from otelmon.storage import incidents as incident_tables
 from otelmon.storage.codec import (
     decode_alert,
-    decode_incident,
     decode_request,
     digest,
     encode_alert,
-    encode_incident,
     encode_request,
     instant,
     micros,
@@ -36,10 +36,11 @@ from otelmon.storage.codec import (
     to_json,
 )
 from otelmon.storage.outbox import PageState
-from otelmon.storage.store import Depth, Request, Restored
+from otelmon.storage.store import Delivery, Depth, Request, Restored
 from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS
 
-_BATCH = 500
+# Incidents resolved so long before the last save may still be reopened; the step forgets them sooner.
+_RECENT_MICROSECONDS = 24 * 3600 * 1_000_000
 _SAVED_AT = "saved_at"
 _Value = TypeVar("_Value")
 
@@ -81,15 +82,18 @@ class DatabaseStorage:
             for row in rows:
                 alert = _decoded(decode_alert, row.body)
                 alerts.setdefault(row.rule, {})[alert.labels] = alert
-            is_open = INCIDENTS.c.state != IncidentState.RESOLVED.value
-            opened = select(INCIDENTS.c.body).where(is_open).order_by(INCIDENTS.c.triggered_at, INCIDENTS.c.id)
-            incidents = [_decoded(decode_incident, body) for body in connection.scalars(opened)]
             saved_at = connection.scalar(select(META.c.value).where(META.c.name == _SAVED_AT))
+            if saved_at is None:
+                # What was asked before anything was saved is in the inbox.
+                return Restored()
+            recent_since = int(saved_at) - _RECENT_MICROSECONDS
             return Restored(
                 alerts=alerts,
-                incidents={incident.id: incident for incident in incidents},
+                incidents=incident_tables.opened(connection),
+                recent=incident_tables.resolved_since(connection, recent_since),
+                silences=incident_tables.active_silences(connection),
                 known_ids=frozenset(connection.scalars(select(INCIDENTS.c.id))),
-                saved_at=None if saved_at is None else instant(int(saved_at)),
+                saved_at=instant(int(saved_at)),
             )
 
     def samples(self, since: float) -> Iterator[Sample]:
@@ -116,16 +120,16 @@ class DatabaseStorage:
         pages: Sequence[Page] = (),
         samples: Sequence[Sample] = (),
         taken: Sequence[str] = (),
+        silences: Sequence[Silence] = (),
     ) -> None:
         """Saves what a tick decided: state and outbox in one transaction."""
-        written = {incident.id: incident for incident in incidents}
-        written |= {change.incident.id: change.incident for change in changes}
         with self._lock:
             try:
                 with self._database.writing() as connection:
                     for rule, of_rule in alerts.items():
                         _write_alerts(connection, printable(rule), of_rule)
-                    _write_incidents(connection, list(written.values()))
+                    incident_tables.write(connection, changes, incidents)
+                    incident_tables.write_silences(connection, silences)
                     outbox.owe(connection, pages, micros(at))
                     if taken:
                         connection.execute(delete(REQUESTS).where(REQUESTS.c.id.in_(taken)))
@@ -163,7 +167,7 @@ class DatabaseStorage:
             oldest_due_at=None if oldest is None else instant(oldest),
         )
 
-    def ask(self, body: Acknowledge, at: datetime) -> str:
+    def ask(self, body: RequestBody, at: datetime) -> str:
         """Leaves a request for the running monitor; the request's id."""
         id_ = uuid.uuid4().hex
         kind, plain = encode_request(body)
@@ -183,17 +187,28 @@ class DatabaseStorage:
 
     def incident(self, incident_id: str) -> Incident | None:
         """An incident by its id, open or resolved."""
-        wanted = select(INCIDENTS.c.body).where(INCIDENTS.c.id == printable(typed_id(incident_id)))
         with self._lock, self._database.reading() as connection:
-            body = connection.scalar(wanted)
-        return None if body is None else _decoded(decode_incident, body)
+            return incident_tables.one(connection, typed_id(incident_id))
 
     def incidents(self, limit: int = 50) -> tuple[Incident, ...]:
         """The latest incidents, open ones first."""
-        over = case((INCIDENTS.c.state == IncidentState.RESOLVED.value, 1), else_=0)
-        wanted = select(INCIDENTS.c.body).order_by(over, INCIDENTS.c.triggered_at.desc(), INCIDENTS.c.id).limit(limit)
         with self._lock, self._database.reading() as connection:
-            return tuple(_decoded(decode_incident, body) for body in connection.scalars(wanted))
+            return incident_tables.latest(connection, limit)
+
+    def members(self, storm_id: str, limit: int = 50) -> tuple[Incident, ...]:
+        """The incidents that a storm stands for."""
+        with self._lock, self._database.reading() as connection:
+            return incident_tables.members(connection, storm_id, limit)
+
+    def silences(self, limit: int = 50) -> tuple[Silence, ...]:
+        """The latest silences, those that are not over first."""
+        with self._lock, self._database.reading() as connection:
+            return incident_tables.latest_silences(connection, limit)
+
+    def deliveries(self, incident_id: str) -> tuple[Delivery, ...]:
+        """What was sent about an incident, or is owed."""
+        with self._lock, self._database.reading() as connection:
+            return outbox.deliveries(connection, typed_id(incident_id))
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: whatever is due, leased or sampled moves with it."""
@@ -208,11 +223,10 @@ class DatabaseStorage:
         """Deletes old samples, and incidents resolved before the instant with all that was sent for them."""
         before = micros(finished_before)
         unsent = select(PAGES.c.incident_id).where(PAGES.c.state.in_([PageState.DUE, PageState.CLAIMED]))
-        over = (INCIDENTS.c.resolved_at < before) & INCIDENTS.c.id.not_in(unsent)
         kept = select(INCIDENTS.c.id)
         with self._lock, self._database.writing() as connection:
             history.prune(connection, self._numbers, samples_before)
-            connection.execute(delete(INCIDENTS).where(over))
+            incident_tables.prune(connection, before, unsent)
             done = (PAGES.c.finished_at < before) & PAGES.c.incident_id.not_in(kept)
             connection.execute(delete(PAGES).where(done))
 
@@ -238,24 +252,6 @@ def _write_alerts(connection: Connection, rule: str, alerts: Mapping[Labels, Ale
     ]
     if rows:
         connection.execute(ALERTS.insert(), rows)
-
-
-def _write_incidents(connection: Connection, incidents: Sequence[Incident]) -> None:
-    ids = [incident.id for incident in incidents]
-    for start in range(0, len(ids), _BATCH):
-        connection.execute(delete(INCIDENTS).where(INCIDENTS.c.id.in_(ids[start : start + _BATCH])))
-    rows = [
-        {
-            "id": incident.id,
-            "state": incident.state.value,
-            "triggered_at": micros(incident.triggered_at),
-            "resolved_at": None if incident.resolved_at is None else micros(incident.resolved_at),
-            "body": to_json(encode_incident(incident)),
-        }
-        for incident in incidents
-    ]
-    if rows:
-        connection.execute(INCIDENTS.insert(), rows)
 
 
 def _write_meta(connection: Connection, name: str, value: str) -> None:

@@ -2,10 +2,11 @@
 
 Functions over an open transaction. The rules, in the order in which they are applied to a page that is due:
 
-1. A new message about an incident that is acknowledged or resolved meanwhile is dropped.
-2. An edit, and the message that says an incident is resolved, wait until the first message of the incident to the same
-   target is delivered or rejected. Where that one was dropped they are dropped too; but where an attempt at it may have
-   arrived (its answer was lost), the message that says "resolved" is sent, so that nobody is left with an open page.
+1. A new message about an incident that is resolved, or was acknowledged after the message was decided, is dropped.
+2. An edit waits until the message that it edits is delivered or rejected, and is dropped where that one was dropped. So
+   does the message that says an incident is resolved; it is sent where any earlier message about the incident arrived,
+   or may have arrived (its answer was lost), so that nobody is left with an open page. A message about a reopened
+   incident waits for the one that said it was resolved.
 3. Of several edits of one message only the latest is sent, and never two at once.
 """
 
@@ -21,7 +22,8 @@ from sqlalchemy import Connection, Row, Select, case, func, or_, select, update
 from otelmon.incidents.model import IncidentState
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, Page, PageAction, PageReason
 from otelmon.rules.model import Severity
-from otelmon.storage.codec import decode_page, encode_page, micros, printable, to_json
+from otelmon.storage.codec import decode_page, encode_page, instant, micros, printable, to_json
+from otelmon.storage.store import Delivery
 from otelmon.storage.tables import INCIDENTS, PAGES
 
 _BATCH = 500
@@ -50,9 +52,9 @@ class DropReason(StrEnum):
 
 
 WAITING = "waiting"
+_LATER = {PageReason.REMINDER: 1, PageReason.SILENCE_ENDING: 1, PageReason.RESOLVED: 2}
 _FINISHED = (PageState.DELIVERED, PageState.REJECTED, PageState.DROPPED)
 _UNSENT = (PageState.DUE, PageState.CLAIMED)
-_OVER = {IncidentState.ACKNOWLEDGED: DropReason.ACKNOWLEDGED, IncidentState.RESOLVED: DropReason.RESOLVED}
 
 
 def owe(connection: Connection, pages: Sequence[Page], now: int) -> None:
@@ -123,6 +125,26 @@ def counts(connection: Connection, now: int) -> tuple[dict[str, int], int | None
     return {row[0]: row[1] for row in rows}, oldest
 
 
+def deliveries(connection: Connection, incident_id: str) -> tuple[Delivery, ...]:
+    """What was sent about an incident, or is owed, in the order in which it was decided."""
+    rows = connection.execute(
+        select(PAGES).where(PAGES.c.incident_id == printable(incident_id)).order_by(PAGES.c.number)
+    )
+    return tuple(
+        Delivery(
+            at=instant(row.finished_at or row.decided_at),
+            reason=PageReason[row.reason],
+            action=PageAction(row.action),
+            target=row.target,
+            title=json.loads(row.body)["message"]["title"],
+            state=row.state,
+            attempts=row.attempts,
+            outcome=row.outcome,
+        )
+        for row in rows
+    )
+
+
 def _row(page: Page, now: int) -> dict[str, Any]:
     return {
         "id": page.id,
@@ -145,8 +167,8 @@ def _row(page: Page, now: int) -> dict[str, Any]:
 
 
 def _urgency(page: Page) -> int:
-    """Critical before warning before info; among these new messages, then "resolved", then edits."""
-    kind = 2 if page.action is PageAction.EDIT else int(page.reason is PageReason.RESOLVED)
+    """Critical before warning before info; among these new messages, then reminders, then "resolved", then edits."""
+    kind = 3 if page.action is PageAction.EDIT else _LATER.get(page.reason, 0)
     return 10 * (Severity.CRITICAL.rank - page.message.severity.rank) + kind
 
 
@@ -160,7 +182,19 @@ def _expire_leases(connection: Connection, now: int) -> None:
 def _sendable(now: int, targets: Sequence[str] | None) -> Select[Any]:
     """What is due and need not wait for an earlier page, most urgent first."""
     first = PAGES.alias("first")
-    columns = [PAGES.c[name] for name in ("number", "reason", "edits", "follows", "attempts")]
+    columns = [
+        PAGES.c[name]
+        for name in (
+            "number",
+            "incident_id",
+            "reason",
+            "target",
+            "edits",
+            "follows",
+            "attempts",
+            "decided_at",
+        )
+    ]
     wanted = (
         select(
             *columns,
@@ -168,6 +202,7 @@ def _sendable(now: int, targets: Sequence[str] | None) -> Select[Any]:
             first.c.uncertain.label("first_uncertain"),
             first.c.message_id.label("first_message_id"),
             INCIDENTS.c.state.label("incident_state"),
+            INCIDENTS.c.acknowledged_at.label("acknowledged_at"),
         )
         .select_from(
             PAGES.outerjoin(first, first.c.id == PAGES.c.follows).outerjoin(
@@ -183,17 +218,40 @@ def _sendable(now: int, targets: Sequence[str] | None) -> Select[Any]:
 
 def _drop_reason(connection: Connection, row: Row[Any]) -> DropReason | None:
     """Why a page that could be sent is not to be sent; None for one that is."""
-    if row.reason == PageReason.TRIGGERED.name:
-        return _OVER.get(row.incident_state)
     if not row.edits:
-        unseen = row.first_state == PageState.DROPPED and not row.first_uncertain
-        return DropReason.NEVER_SENT if unseen else None
+        if row.reason != PageReason.RESOLVED.name:
+            return _overtaken(row)
+        return None if _was_seen(connection, row) else DropReason.NEVER_SENT
     if row.first_state in (None, PageState.DROPPED):
         return DropReason.NEVER_SENT
     if row.first_state == PageState.REJECTED:
         return DropReason.REJECTED
     later = select(PAGES.c.number).where(PAGES.c.edits == row.edits, PAGES.c.number > row.number).limit(1)
     return None if connection.scalar(later) is None else DropReason.SUPERSEDED
+
+
+def _overtaken(row: Row[Any]) -> DropReason | None:
+    """Whether the incident went on since a new message about it was decided."""
+    if row.incident_state == IncidentState.RESOLVED:
+        return DropReason.RESOLVED
+    taken = row.incident_state == IncidentState.ACKNOWLEDGED and (row.acknowledged_at or 0) > row.decided_at
+    return DropReason.ACKNOWLEDGED if taken else None
+
+
+def _was_seen(connection: Connection, row: Row[Any]) -> bool:
+    """Whether an earlier new message about the incident reached the target, or may have."""
+    earlier = (
+        (PAGES.c.incident_id == row.incident_id)
+        & (PAGES.c.target == row.target)
+        & (PAGES.c.action == PageAction.POST.value)
+        & (PAGES.c.reason != PageReason.RESOLVED.name)
+        & (PAGES.c.number < row.number)
+    )
+    dropped = (PAGES.c.state == PageState.DROPPED) & ~PAGES.c.uncertain
+    # Where nothing at all was decided before it here (it was owed elsewhere), it is better said twice than never.
+    if connection.scalar(select(PAGES.c.number).where(earlier).limit(1)) is None:
+        return True
+    return connection.scalar(select(PAGES.c.number).where(earlier & ~dropped).limit(1)) is not None
 
 
 def _choose(

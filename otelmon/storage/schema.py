@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from sqlalchemy import Connection, delete, inspect, select
 
 from otelmon.errors import StateError
+from otelmon.storage.steps import STEPS, Steps
 from otelmon.storage.tables import META, METADATA, SCHEMA_VERSION
 
-# What makes the schema of version n out of that of version n - 1. A new file is made at the newest version at once.
-Steps = Mapping[int, Callable[[Connection], None]]
-STEPS: Steps = {}
 _VERSION = "schema_version"
 
 

@@ -15,7 +15,8 @@ from sqlalchemy.pool import StaticPool
 
 from otelmon.errors import StateError
 from otelmon.storage.database import DatabaseStorage
-from otelmon.storage.schema import STEPS, Steps, upgrade, version_of
+from otelmon.storage.schema import upgrade, version_of
+from otelmon.storage.steps import STEPS, Steps
 from otelmon.storage.tables import SCHEMA_VERSION
 
 MEMORY = ":memory:"

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Protocol
 
 from otelmon.alerts.model import Alert
-from otelmon.incidents.model import Acknowledge, Change, Incident
+from otelmon.incidents.model import Change, Incident, RequestBody
+from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
-from otelmon.paging.model import Outcome, OwedPage, Page
+from otelmon.paging.model import Outcome, OwedPage, Page, PageAction, PageReason
 from otelmon.sample import Sample
 
 
@@ -18,12 +19,15 @@ from otelmon.sample import Sample
 class Restored:
     """The state as it was last saved.
 
-    ``alerts`` are the pending and firing ones by rule, ``incidents`` the open ones by id, ``known_ids`` the ids of all
-    incidents that are kept, resolved ones included. ``saved_at`` is None when nothing was ever saved.
+    ``alerts`` are the pending and firing ones by rule, ``incidents`` the open ones by id, ``recent`` those that were
+    resolved lately, ``silences`` those that are not over, ``known_ids`` the ids of all incidents that are kept,
+    resolved ones included. ``saved_at`` is None when nothing was ever saved.
     """
 
     alerts: Mapping[str, Mapping[Labels, Alert]] = field(default_factory=dict)
     incidents: Mapping[str, Incident] = field(default_factory=dict)
+    recent: Mapping[str, Incident] = field(default_factory=dict)
+    silences: Mapping[str, Silence] = field(default_factory=dict)
     known_ids: frozenset[str] = frozenset()
     saved_at: datetime | None = None
 
@@ -34,7 +38,21 @@ class Request:
 
     id: str
     asked_at: datetime
-    body: Acknowledge
+    body: RequestBody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What became of a page about an incident: ``at`` is when it was sent or given up, else when it was decided."""
+
+    at: datetime
+    reason: PageReason
+    action: PageAction
+    target: str
+    title: str
+    state: str
+    attempts: int
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +95,14 @@ class Storage(Protocol):
         pages: Sequence[Page] = (),
         samples: Sequence[Sample] = (),
         taken: Sequence[str] = (),
+        silences: Sequence[Silence] = (),
     ) -> None:
         """Saves what a tick decided: state and outbox in one transaction.
 
         ``alerts`` replaces the alerts of the rules it names and leaves other rules' alone (an empty mapping removes
-        them). ``changes`` writes their incidents, ``incidents`` further ones that did not change but were refreshed. A
-        page whose id is known already is not owed again. ``taken`` are ids of requests that were handled.
+        them). ``changes`` writes their incidents with the alerts that they name, ``incidents`` further ones whole. A
+        page whose id is known already is not owed again. ``taken`` are ids of requests that were handled, ``silences``
+        those whose record changed.
         """
 
     def claim(
@@ -99,7 +119,7 @@ class Storage(Protocol):
     def depth(self, at: datetime) -> Depth:
         """How many pages the outbox holds."""
 
-    def ask(self, body: Acknowledge, at: datetime) -> str:
+    def ask(self, body: RequestBody, at: datetime) -> str:
         """Leaves a request for the running monitor, from this or another process; the request's id."""
 
     def requests(self) -> tuple[Request, ...]:
@@ -110,6 +130,15 @@ class Storage(Protocol):
 
     def incidents(self, limit: int = 50) -> tuple[Incident, ...]:
         """The latest incidents: open ones first, then by when they were triggered, latest first."""
+
+    def members(self, storm_id: str, limit: int = 50) -> tuple[Incident, ...]:
+        """The incidents that a storm stands for, in the order in which they were triggered."""
+
+    def silences(self, limit: int = 50) -> tuple[Silence, ...]:
+        """The latest silences: those that are not over first, then by when they were made, latest first."""
+
+    def deliveries(self, incident_id: str) -> tuple[Delivery, ...]:
+        """What was sent about an incident, or is owed, in the order in which it was decided."""
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: whatever is due, leased or sampled moves with it."""

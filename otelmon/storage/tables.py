@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 METADATA = MetaData()
 
@@ -39,7 +39,33 @@ INCIDENTS = Table(
     Column("triggered_at", BigInteger, nullable=False),
     Column("resolved_at", BigInteger),
     Column("body", Text, nullable=False),
+    Column("acknowledged_at", BigInteger),
+    Column("storm", String, nullable=False, server_default=""),
     Index("incidents_by_state", "state", "triggered_at"),
+    Index("incidents_by_storm", "storm"),
+)
+
+# Many alerts to one incident. ``body`` is the alert as it was when its part in the incident changed; while it fires,
+# the row of the same rule and labels in ALERTS has it as it stands.
+INCIDENT_ALERTS = Table(
+    "incident_alerts",
+    METADATA,
+    Column("incident_id", String, primary_key=True),
+    Column("labels_digest", String, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("rule", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+SILENCES = Table(
+    "silences",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("body", Text, nullable=False),
+    Index("silences_by_end", "ended_at"),
 )
 
 # The outbox. Lower ``urgency`` goes first, then lower ``number`` (the order in which pages were decided). ``follows``

@@ -25,6 +25,7 @@ service: shop
 interval: 1s
 paging: on
 exclude_paths: [/vitals]
+group_by: [alertname, http_route, http_response_status_code]
 alerts:
   error_rate: {threshold: 5%, window: 4s, keep_firing_for: 0s}
   route_error_rate: off

@@ -65,6 +65,7 @@ class Simulation:
             about=about(self.settings),
             faults=self.faults,
             sample_host=lambda: None,
+            policy=self.settings.policy,
         )
         notifiers = {"discord": notifier or self.pages}
         OPEN.append(self)

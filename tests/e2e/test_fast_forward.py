@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from otelmon.paging.model import PageReason
+from otelmon.paging.model import PageAction, PageReason
 from otelmon.storage.sqlite import SqliteStorage
 from tests.e2e.simulation import Simulation
 
@@ -147,7 +147,9 @@ def test_a_restart_in_the_middle_of_a_firing_alert_neither_resolves_nor_pages_ag
     first.clock.advance(down_seconds)
     second = Simulation(config, clock=first.clock, disk=disk)
     second.run(20 * MINUTE, traffic(second, per_second=20, errors=0.3))
-    assert second.paged_at == []
+    # What nobody has acknowledged for half an hour is repeated, once and no sooner for the restart.
+    reminded = [page.reason for _, page in second.paged_at if page.action is PageAction.POST]
+    assert reminded == [PageReason.REMINDER] * (down_seconds == 900)
 
     second.run(20 * MINUTE, traffic(second, per_second=20, errors=0.0))
     assert [name for _, name in second.resolved] == ["error_rate"]

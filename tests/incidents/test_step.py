@@ -8,8 +8,10 @@ from datetime import datetime
 
 from otelmon.alerts.model import Alert, AlertState, Transition, TransitionReason
 from otelmon.incidents.ids import ALPHABET, incident_id
-from otelmon.incidents.model import Acknowledge, EventKind, Incident, IncidentState, RefusalReason
-from otelmon.incidents.step import IncidentStep, shift, step
+from otelmon.incidents.model import Acknowledge, Cause, EventKind, Incident, IncidentState, RefusalReason, RequestBody
+from otelmon.incidents.shift import shift
+from otelmon.incidents.silence import Silence
+from otelmon.incidents.step import IncidentStep, step
 from otelmon.labels import Labels
 from otelmon.rules.model import Severity
 from tests.alerts.build import minute
@@ -36,13 +38,16 @@ class Story:
 
     def __init__(self) -> None:
         self.open: Mapping[str, Incident] = {}
+        self.recent: Mapping[str, Incident] = {}
+        self.silences: Mapping[str, Silence] = {}
         self.kinds: list[str] = []
 
     def at(
-        self, number: float, transitions: Sequence[Transition] = (), *requests: Acknowledge, **more: object
+        self, number: float, transitions: Sequence[Transition] = (), *requests: RequestBody, **more: object
     ) -> IncidentStep:
-        made = step(self.open, transitions, requests, at=minute(number), **more)
-        self.open = made.incidents
+        kept = {"recent": self.recent, "silences": self.silences}
+        made = step(self.open, transitions, requests, at=minute(number), **(kept | more))
+        self.open, self.recent, self.silences = made.incidents, made.recent, made.silences
         self.kinds += [change.event.kind.value for change in made.changes]
         return made
 
@@ -82,7 +87,7 @@ def test_an_id_that_is_taken_gets_longer() -> None:
 def test_ten_thousand_incidents_of_one_instant_have_ids_of_their_own() -> None:
     storm = [alert(f"rule_{number}", at=minute(0)) for number in range(10_000)]
     made = Story().at(0, [fires(which) for which in storm])
-    assert len(made.incidents) == 10_000
+    assert len(made.incidents) == 10_001  # and the storm that speaks for most of them
     assert max(map(len, made.incidents)) <= 6
 
 
@@ -140,20 +145,30 @@ def test_an_alert_that_fires_again_while_its_incident_is_open_opens_no_second_on
     assert len(story.open) == 1
 
 
-def test_it_fires_again_after_it_was_resolved_and_that_is_another_incident() -> None:
+def test_it_fires_again_within_the_quiet_period_and_is_reopened() -> None:
+    story = Story()
+    (id_,) = story.at(0, [fires(FIRST)]).incidents
+    story.at(5, [resolves(FIRST, minute(5))])
+    (change,) = story.at(9, [fires(alert(at=minute(9)))]).changes
+    assert (list(story.open), change.cause) == ([id_], Cause.REOPENED)
+    assert change.event.text == "4m after it was resolved: the expression holds"
+    (change,) = story.at(12, [resolves(alert(at=minute(9)), minute(12))]).changes
+    assert change.incident.lasted_seconds == 720.0
+
+
+def test_it_fires_again_after_the_quiet_period_and_that_is_another_incident() -> None:
     story = Story()
     (first,) = story.at(0, [fires(FIRST)]).incidents
     story.at(5, [resolves(FIRST, minute(5))])
-    (second,) = story.at(9, [fires(alert(at=minute(9)))]).incidents
-    assert first != second
+    (change,) = story.at(15, [fires(alert(at=minute(15)))]).changes
+    assert (change.incident.id != first, change.cause) == (True, Cause.TRIGGERED)
 
 
-def test_resolved_and_fired_in_one_step_are_two_incidents() -> None:
+def test_resolved_and_fired_in_one_step_is_still_going_on() -> None:
     story = Story()
     (first,) = story.at(0, [fires(FIRST)]).incidents
     made = story.at(5, [resolves(FIRST, minute(5)), fires(alert(at=minute(5)))])
-    assert [change.event.kind.value for change in made.changes] == ["resolved", "triggered"]
-    assert first not in made.incidents
+    assert (list(made.incidents), [change.cause for change in made.changes]) == ([first], [None])
 
 
 def test_whoever_acknowledges_while_it_resolves_is_named() -> None:

@@ -191,7 +191,8 @@ def test_rules_of_one_name_each_have_their_alerts_and_keep_them_over_a_restart(t
         'busy{severity="critical"}': ["firing"],
         'busy{severity="critical"}#2': [],
     }
-    assert len(shop.simulation.triggered) == 2
+    (incident,) = shop.simulation.disk.incidents()
+    assert len(incident.alerts) == 2
 
     again = Simulation(shop.config, clock=shop.simulation.clock, disk=shop.simulation.disk)
     again.run(300, lambda: again.request(times=5))

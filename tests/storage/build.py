@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from otelmon.alerts.model import Alert, AlertState, TransitionReason
 from otelmon.histogram import Buckets, Histogram
-from otelmon.incidents.model import Change, Event, EventKind, Incident, IncidentState
+from otelmon.incidents.model import Cause, Change, Event, EventKind, Incident, IncidentState, Telling
+from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
+from otelmon.matching import Matcher, MatchOperator
 from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.model import Mention, MentionKind
 from otelmon.paging.decide import Context, decide
@@ -49,16 +51,44 @@ ALERTS = st.builds(
     context=MAPPINGS,
 )
 EVENTS = st.builds(Event, at=INSTANTS, kind=st.sampled_from(EventKind), by=TEXTS, text=TEXTS)
+TELLINGS = st.builds(Telling, cause=st.sampled_from(Cause), number=st.integers(1, 9))
 INCIDENTS = st.builds(
     Incident,
     id=st.text("CDFG2345", min_size=4, max_size=6),
     state=st.sampled_from(IncidentState),
-    alerts=st.lists(ALERTS, min_size=1, max_size=2).map(tuple),
+    alerts=st.lists(ALERTS, min_size=1, max_size=2, unique_by=lambda alert: alert.labels).map(tuple),
     triggered_at=INSTANTS,
     acknowledged_at=MAYBE,
     acknowledged_by=TEXTS,
     resolved_at=MAYBE,
     timeline=st.lists(EVENTS, max_size=3).map(tuple),
+    group=LABELS,
+    told=st.frozensets(LABELS, max_size=2),
+    muted=st.dictionaries(LABELS, TEXTS, max_size=2),
+    tellings=st.integers(0, 9),
+    shown_in=st.lists(TELLINGS, max_size=2).map(tuple),
+    first_paged_at=MAYBE,
+    paged_at=MAYBE,
+    resolved_by=TEXTS,
+    members=st.integers(0, 9),
+    joined_at=MAYBE,
+)
+MATCHERS = st.builds(Matcher, name=NAMES, operator=st.sampled_from(list(MatchOperator)[:2]), value=TEXTS)
+SILENCES = st.builds(
+    Silence,
+    id=st.text("CDFG2345", min_size=4, max_size=6).map("S".__add__),
+    matchers=st.lists(
+        st.builds(Matcher, name=NAMES, operator=st.sampled_from(["=", "!="]).map(MatchOperator), value=TEXTS),
+        max_size=2,
+    ).map(tuple),
+    starts_at=INSTANTS,
+    ends_at=MAYBE,
+    until_resolved=st.booleans(),
+    author=TEXTS,
+    comment=TEXTS,
+    created_at=INSTANTS,
+    ended_by=TEXTS,
+    noticed_at=MAYBE,
 )
 MESSAGES = st.builds(
     Message,

@@ -15,11 +15,14 @@ from sqlalchemy import Connection, text
 
 from otelmon.errors import StateError
 from otelmon.incidents.model import Acknowledge
+from otelmon.incidents.step import step
 from otelmon.labels import Labels
 from otelmon.sample import Sample
+from otelmon.storage.codec import digest, encode_alert, micros, to_json
 from otelmon.storage.sqlite import SqliteStorage
+from otelmon.storage.tables import SCHEMA_VERSION as NOW
 from tests.alerts.build import minute
-from tests.incidents.test_step import Story, fires
+from tests.incidents.test_step import Story, fires, resolves
 from tests.storage.build import firing, owed
 
 
@@ -62,11 +65,11 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
-    with SqliteStorage(path, steps={2: lambda connection: None}, newest=2):
+    with SqliteStorage(path, steps={NOW + 1: lambda connection: None}, newest=NOW + 1):
         pass
     before = path.read_bytes()
     message = refused(path)
-    assert "newer version of otelmon (schema 2, this one reads up to 1)" in message
+    assert f"newer version of otelmon (schema {NOW + 1}, this one reads up to {NOW})" in message
     assert path.read_bytes() == before
 
 
@@ -77,13 +80,13 @@ def test_an_older_version_is_brought_up_to_date_and_a_copy_is_kept(path: Path) -
     def fill(connection: Connection) -> None:
         connection.execute(text("INSERT INTO otelmon_meta VALUES ('step', '3')"))
 
-    with SqliteStorage(path, steps={2: add_column, 3: fill}, newest=3) as storage:
+    with SqliteStorage(path, steps={NOW + 1: add_column, NOW + 2: fill}, newest=NOW + 2) as storage:
         assert list(storage.restore().alerts) == ["a"]
-    copy = path.with_name("state.db.v1")
+    copy = path.with_name(f"state.db.v{NOW}")
     assert copy.stat().st_mode & 0o777 == 0o600
     with SqliteStorage(copy) as storage:
         assert list(storage.restore().alerts) == ["a"]
-    with SqliteStorage(path, steps={}, newest=3) as storage:
+    with SqliteStorage(path, steps={}, newest=NOW + 2) as storage:
         assert list(storage.restore().alerts) == ["a"]
 
 
@@ -93,7 +96,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
         connection.execute(text("INSERT INTO nowhere VALUES (1)"))
 
     with pytest.raises(StateError, match="no such table: nowhere"):
-        SqliteStorage(path, steps={2: begun}, newest=2)
+        SqliteStorage(path, steps={NOW + 1: begun}, newest=NOW + 1)
     with SqliteStorage(path) as storage:
         assert list(storage.restore().alerts) == ["a"]
     with sqlite3.connect(path) as connection:
@@ -192,7 +195,9 @@ def test_a_saved_value_of_an_unknown_kind_is_said(path: Path) -> None:
 _KILLED = """
 import os, sys
 from sqlalchemy import event
+from otelmon.storage.codec import digest, encode_alert, micros, to_json
 from otelmon.storage.sqlite import SqliteStorage
+from otelmon.storage.tables import SCHEMA_VERSION as NOW
 from tests.storage.test_faults import second_save
 
 class Killed:
@@ -272,3 +277,64 @@ def test_a_process_killed_before_any_statement_of_a_save_leaves_all_of_it_or_not
     found = [state(copy) for number, copy in copies(path) if number < tried]
     assert tried > 8
     assert found == [nothing] * (tried - 1) + [everything]
+
+
+def test_a_file_of_version_1_goes_on_with_its_incident_and_edits_the_page_that_it_sent(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    alert = encode_alert(firing("a"))
+    body = {
+        "id": "7KQ2", "state": "acknowledged", "alerts": [alert], "triggered_at": micros(minute(0)),
+        "acknowledged_at": micros(minute(1)), "acknowledged_by": "ada",
+        "timeline": [{"at": micros(minute(0)), "kind": "triggered"}, {"at": micros(minute(1)), "kind": "acknowledged"}],
+    }  # fmt: skip
+    with sqlite3.connect(path) as connection:
+        connection.executescript(VERSION_1)
+        row = ("7KQ2", "acknowledged", micros(minute(0)), None, to_json(body))
+        connection.execute("INSERT INTO incidents VALUES (?, ?, ?, ?, ?)", row)
+        row = ("a", digest(firing("a").labels), 0, to_json(alert))
+        connection.execute("INSERT INTO alerts VALUES (?, ?, ?, ?)", row)
+        connection.execute("INSERT INTO otelmon_meta VALUES ('saved_at', ?)", [str(micros(minute(1)))])
+    connection.close()
+    with SqliteStorage(path) as storage:
+        restored = storage.restore()
+        assert [each.alerts for each in restored.incidents.values()] == [(firing("a"),)]
+        made = step(restored.incidents, [resolves(firing("a"), minute(6))], at=minute(6))
+        edit, line = owed(made.changes)
+        assert (edit.edits, line.follows) == ("7KQ2.triggered.post.1.discord", "7KQ2.triggered.post.1.discord")
+        assert line.message.acknowledged_by == "ada"
+        storage.save(minute(6), alerts={"a": {}}, changes=made.changes, pages=[edit, line])
+        assert storage.restore().recent.keys() == {"7KQ2"}
+    with sqlite3.connect(path) as upgraded, sqlite3.connect(tmp_path / "new.db") as new:
+        SqliteStorage(tmp_path / "new.db").close()
+        assert columns(upgraded) == columns(new)
+    upgraded.close()
+    new.close()
+    assert path.with_name("state.db.v1").exists()
+
+
+def columns(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    return {table: [row[1] for row in connection.execute(f"PRAGMA table_info({table})")] for table in tables}
+
+
+# As SQLAlchemy made it for version 1.
+VERSION_1 = """
+CREATE TABLE otelmon_meta (name VARCHAR NOT NULL, value TEXT NOT NULL, PRIMARY KEY (name));
+CREATE TABLE alerts (rule VARCHAR NOT NULL, labels_digest VARCHAR NOT NULL, position INTEGER NOT NULL,
+    body TEXT NOT NULL, PRIMARY KEY (rule, labels_digest));
+CREATE TABLE incidents (id VARCHAR NOT NULL, state VARCHAR NOT NULL, triggered_at BIGINT NOT NULL, resolved_at BIGINT,
+    body TEXT NOT NULL, PRIMARY KEY (id));
+CREATE INDEX incidents_by_state ON incidents (state, triggered_at);
+CREATE TABLE pages (number INTEGER NOT NULL, id VARCHAR NOT NULL, incident_id VARCHAR NOT NULL, reason VARCHAR NOT NULL,
+    action VARCHAR NOT NULL, target VARCHAR NOT NULL, urgency INTEGER NOT NULL, edits VARCHAR NOT NULL,
+    follows VARCHAR NOT NULL, body TEXT NOT NULL, state VARCHAR NOT NULL, decided_at BIGINT NOT NULL,
+    due_at BIGINT NOT NULL, lease_until BIGINT, attempts INTEGER NOT NULL, uncertain BOOLEAN NOT NULL,
+    message_id VARCHAR NOT NULL, outcome TEXT NOT NULL, finished_at BIGINT, PRIMARY KEY (number), UNIQUE (id));
+CREATE TABLE requests (number INTEGER NOT NULL, id VARCHAR NOT NULL, asked_at BIGINT NOT NULL, kind VARCHAR NOT NULL,
+    body TEXT NOT NULL, PRIMARY KEY (number), UNIQUE (id));
+CREATE TABLE series (id INTEGER NOT NULL, labels_digest VARCHAR NOT NULL, labels TEXT NOT NULL, PRIMARY KEY (id),
+    UNIQUE (labels_digest));
+CREATE TABLE ticks (number INTEGER NOT NULL, first_at FLOAT NOT NULL, last_at FLOAT NOT NULL, shifted FLOAT NOT NULL,
+    samples BLOB NOT NULL, PRIMARY KEY (number));
+INSERT INTO otelmon_meta VALUES ('schema_version', '1');
+"""

@@ -17,22 +17,25 @@ from hypothesis import strategies as st
 from otelmon.alerts.model import Alert
 from otelmon.errors import StateError
 from otelmon.incidents.model import Acknowledge, Change, Event, EventKind, Incident, IncidentState
+from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
 from otelmon.paging.model import Page
 from otelmon.storage.codec import (
     decode_alert,
     decode_incident,
     decode_page,
+    decode_silence,
     encode_alert,
     encode_incident,
     encode_page,
+    encode_silence,
     to_json,
 )  # fmt: skip
 from otelmon.storage.sqlite import SqliteStorage, open_existing
 from otelmon.storage.store import Restored, Storage
 from tests.alerts.build import minute
 from tests.incidents.test_step import Story, fires, resolves
-from tests.storage.build import ALERTS, INCIDENTS, PAGES, firing, owed
+from tests.storage.build import ALERTS, INCIDENTS, PAGES, SILENCES, firing, owed
 
 
 def by_labels(*alerts: Alert) -> dict[Labels, Alert]:
@@ -116,10 +119,11 @@ def test_resolved_incidents_are_pruned_with_their_pages_and_open_ones_are_not(st
 
 
 @settings(max_examples=60, deadline=None)
-@given(alert=ALERTS, incident=INCIDENTS, page=PAGES)
-def test_anything_survives_as_json(alert: Alert, incident: Incident, page: Page) -> None:
+@given(alert=ALERTS, incident=INCIDENTS, page=PAGES, silence=SILENCES)
+def test_anything_survives_as_json(alert: Alert, incident: Incident, page: Page, silence: Silence) -> None:
+    assert decode_silence(encode_silence(silence)) == silence
     assert decode_alert(encode_alert(alert)) == alert
-    assert decode_incident(encode_incident(incident)) == incident
+    assert decode_incident(encode_incident(incident), incident.alerts) == incident
     assert decode_page(encode_page(page)) == page
     assert to_json(encode_page(page)).isascii()
 
