@@ -39,7 +39,7 @@ demo: .venv/demo
 
 test: .venv/test
 	@echo "==> tests"
-	@$(BIN)/python -m pytest -m "not soak" $(PYTEST)
+	@$(BIN)/python -m pytest -n auto -m "not soak" $(PYTEST)
 
 soak: .venv/test
 	@echo "==> long tests"

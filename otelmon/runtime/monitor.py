@@ -222,6 +222,7 @@ class Monitor:
 
 
 _running: Monitor | None = None
+_starting = threading.RLock()
 
 
 def running() -> Monitor | None:
@@ -245,14 +246,17 @@ def start_monitor(
     ``beside`` is the folder of the module that called, where otelmon.yaml is looked for first, then the current one.
     """
     global _running  # noqa: PLW0603
-    if _running is not None:
-        return _running, add(_running)
-    settings, decided, load = _decide(app, config=config, paging=paging, beside=beside)
-    monitor = Monitor(settings, decided, load=load)
-    added = add(monitor)
-    _running = monitor
-    _say(monitor)
-    return monitor, added
+    with _starting:
+        if _running is not None:
+            if config is not None or paging is not None:
+                logger.warning("otelmon: it runs already; config= and paging= of this further call are not looked at")
+            return _running, add(_running)
+        settings, decided, load = _decide(app, config=config, paging=paging, beside=beside)
+        monitor = Monitor(settings, decided, load=load)
+        added = add(monitor)
+        _running = monitor
+        _say(monitor)
+        return monitor, added
 
 
 def _decide(

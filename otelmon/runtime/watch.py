@@ -7,6 +7,7 @@ is killed is not held up by its monitor, and what they owe is in the state direc
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -167,6 +168,9 @@ class Watch:
             self._faults.add("start", "otelmon could not start; the app runs without it", error)
             self._ready.set()
             return
+        # Loading leaves so many new objects that Python would soon look through all of them, in the middle of a request:
+        # better now, while the app starts.
+        gc.collect()
         assembly.engine.by_hand = self._by_hand
         self._assembly = assembly
         self._ready.set()
