@@ -168,7 +168,7 @@ class Watch:
             self._faults.add("start", "otelmon could not start; the app runs without it", error)
             self._ready.set()
             return
-        # Loading leaves so many new objects that Python would soon look through all of them, in the middle of a request:
+        # Loading leaves so many new objects that Python would soon look through them all, in the middle of a request:
         # better now, while the app starts.
         gc.collect()
         assembly.engine.by_hand = self._by_hand
