@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from otelmon.cli.options import errors_said, settings_for
-from otelmon.config import DEFAULT_INTERVAL_SECONDS, Settings, load_settings
+from otelmon.config.load import load_settings
+from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, Settings
 from otelmon.document.load import read_document
 from otelmon.document.model import Section
 from otelmon.errors import OtelmonError

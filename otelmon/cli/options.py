@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from otelmon.config import Settings, folder_name, load_settings
+from otelmon.config.load import folder_name, load_settings
+from otelmon.config.settings import Settings
 from otelmon.errors import OtelmonError, StateError
 from otelmon.storage.sqlite import STATE_FILE, SqliteStorage, open_existing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from otelmon.document.model import Entry, Listing, Node, Place, Scalar, Section, Value, describe, is_empty
 from otelmon.duration import format_duration, parse_duration
@@ -17,11 +17,11 @@ _BOOLEAN_WORDS = {
 }  # fmt: skip
 
 
-class Faults:
+class Problems:
     """The problems found so far. With ``ignore_unknown``, a key that is not known is none."""
 
     def __init__(self, *, ignore_unknown: bool = False) -> None:
-        self.problems: list[Problem] = []
+        self.found: list[Problem] = []
         self.ignore_unknown = ignore_unknown
 
     def add(
@@ -29,22 +29,20 @@ class Faults:
     ) -> None:
         """Note a fault in what ``where`` says; ``place`` when it is inside of it."""
         at = place or where.place
-        self.problems.append(
+        self.found.append(
             Problem(file=where.source.name, line=at.line, column=at.column, key=key, message=message, hint=hint)
         )
 
     def add_error(self, error: ConfigError) -> None:
         """Note everything that another reader found."""
-        self.problems.extend(error.problems)
+        self.found.extend(error.problems)
 
     def raise_any(self) -> None:
         """Raise ConfigError if there is any problem; those of one file in the order of its lines."""
-        if self.problems:
-            files = list(dict.fromkeys(problem.file for problem in self.problems))
+        if self.found:
+            files = list(dict.fromkeys(problem.file for problem in self.found))
             order = {file: index for index, file in enumerate(files)}
-            raise ConfigError(
-                sorted(self.problems, key=lambda found: (order[found.file], found.line or 0, found.column or 0))
-            )
+            raise ConfigError(sorted(self.found, key=lambda each: (order[each.file], each.line or 0, each.column or 0)))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -65,21 +63,21 @@ def as_boolean(value: Value) -> bool | None:
 
 
 class Fields:
-    """The fields of one section. Unknown keys are faults; every reader returns None after noting a fault.
+    """The fields of one section. Unknown keys are problems; every reader returns None after noting a fault.
 
     ``path`` is the dotted path of the section in the document, for the errors.
     """
 
-    def __init__(self, section: Section, faults: Faults, *, known: Iterable[str], path: str = "") -> None:
+    def __init__(self, section: Section, problems: Problems, *, known: Iterable[str], path: str = "") -> None:
         self.section = section
-        self.faults = faults
+        self.problems = problems
         self.path = path
         names = tuple(known)
         for name, entry in section.entries.items():
-            if name not in names and not faults.ignore_unknown:
+            if name not in names and not problems.ignore_unknown:
                 listed = ", ".join(names)
                 hint = did_you_mean(name, names) or f"known here: {listed}"
-                faults.add(entry.key, "unknown key", key=self.key(name), hint=hint)
+                problems.add(entry.key, "unknown key", key=self.key(name), hint=hint)
 
     def key(self, name: str) -> str:
         """The dotted path of a field."""
@@ -98,7 +96,7 @@ class Fields:
         """Note a fault of a field (at its value), or of the section where the field is missing."""
         entry = self.entry(name)
         where = self.section if entry is None else entry.key if is_empty(entry.value) else entry.value
-        self.faults.add(where, message, key=self.key(name), hint=hint)
+        self.problems.add(where, message, key=self.key(name), hint=hint)
 
     def text(self, name: str, *, what: str = "text") -> str | None:
         """A text; a number or a word like ``on`` is the text that it was written as."""
@@ -182,7 +180,7 @@ class Fields:
             if isinstance(entry.value, Scalar):
                 found[key] = entry.value
             else:
-                self.faults.add(
+                self.problems.add(
                     entry.value, f"text expected, not {describe(entry.value)}", key=f"{self.key(name)}.{key}"
                 )
         return found
@@ -207,3 +205,10 @@ def _duration_hint(value: Scalar) -> str:
         seconds = min(float(number), 1e9)
         return f"a number needs its unit: write {format_duration(seconds)} for seconds"
     return "write 30s, 5m or 1h30m"
+
+
+def set_fields(section: Section, problems: Problems, *, known: Sequence[str], path: str = "") -> Fields:
+    """The fields that are set: a heading whose lines are all commented out is no fault, if its name is known."""
+    kept = {name: entry for name, entry in section.entries.items() if name not in known or not is_empty(entry.value)}
+    set_only = Section(source=section.source, start=section.start, end=section.end, entries=kept)
+    return Fields(set_only, problems, known=known, path=path)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from otelmon.document.fields import Faults, Fields, as_boolean
+from otelmon.document.fields import Fields, Problems, as_boolean
 from otelmon.document.model import Listing, Scalar, Section, Value, describe, is_empty
 from otelmon.incidents.inhibit import BUILT_IN, Inhibition
 from otelmon.incidents.policy import REPEAT_EVERY, Policy
@@ -22,8 +22,8 @@ _DAY = 86_400.0
 _SIDES = ("source", "target")
 
 
-def read_policy(fields: Fields | None, faults: Faults) -> Policy:
-    """What is written, and the defaults for what is not; faults are noted."""
+def read_policy(fields: Fields | None, problems: Problems) -> Policy:
+    """What is written, and the defaults for what is not; problems are noted."""
     default = Policy()
     if fields is None:
         return default
@@ -31,11 +31,11 @@ def read_policy(fields: Fields | None, faults: Faults) -> Policy:
     notice = fields.duration("silence_notice", low=60.0, high=_DAY)
     storm_after = fields.integer("storm_after", low=1, high=1000)
     return Policy(
-        group_by=_names(fields, "group_by", faults) or default.group_by,
-        inhibitions=_inhibitions(fields, faults),
+        group_by=_names(fields, "group_by", problems) or default.group_by,
+        inhibitions=_inhibitions(fields, problems),
         reopen_within=default.reopen_within if reopen_within is None else timedelta(seconds=reopen_within),
         ack_timeout=_span(fields, "ack_timeout", default.ack_timeout),
-        repeat_every=_repeat_every(fields, faults),
+        repeat_every=_repeat_every(fields, problems),
         storm_after=storm_after or default.storm_after,
         silence_notice=default.silence_notice if notice is None else timedelta(seconds=notice),
     )
@@ -52,41 +52,41 @@ def _span(fields: Fields, name: str, default: timedelta | None) -> timedelta | N
     return default if seconds is None else timedelta(seconds=seconds)
 
 
-def _repeat_every(fields: Fields, faults: Faults) -> dict[Severity, timedelta | None]:
+def _repeat_every(fields: Fields, problems: Problems) -> dict[Severity, timedelta | None]:
     section = fields.sub("repeat_every")
     if section is None:
         return dict(REPEAT_EVERY)
     known = [severity.value for severity in reversed(Severity)]
-    by_severity = Fields(section, faults, known=known, path="repeat_every")
+    by_severity = Fields(section, problems, known=known, path="repeat_every")
     return {severity: _span(by_severity, severity.value, REPEAT_EVERY[severity]) for severity in Severity}
 
 
-def _inhibitions(fields: Fields, faults: Faults) -> tuple[Inhibition, ...]:
+def _inhibitions(fields: Fields, problems: Problems) -> tuple[Inhibition, ...]:
     value = fields.value("inhibit")
     if value is not None and as_boolean(value) is False:
         return ()
     listing = fields.listing("inhibit")
     items = () if listing is None else listing.items
-    read = (_inhibition(item, f"inhibit[{number}]", faults) for number, item in enumerate(items, start=1))
+    read = (_inhibition(item, f"inhibit[{number}]", problems) for number, item in enumerate(items, start=1))
     return (*BUILT_IN, *(inhibition for inhibition in read if inhibition is not None))
 
 
-def _inhibition(item: Value, path: str, faults: Faults) -> Inhibition | None:
+def _inhibition(item: Value, path: str, problems: Problems) -> Inhibition | None:
     if not isinstance(item, Section):
         hint = "write - {source: health_check, target: response_time, equal: [job]}"
-        faults.add(item, f"a section of keys expected, not {describe(item)}", key=path, hint=hint)
+        problems.add(item, f"a section of keys expected, not {describe(item)}", key=path, hint=hint)
         return None
-    fields = Fields(item, faults, known=(*_SIDES, "equal"), path=path)
-    source, target = (_matchers(fields, side, faults) for side in _SIDES)
-    equal = _names(fields, "equal", faults)
+    fields = Fields(item, problems, known=(*_SIDES, "equal"), path=path)
+    source, target = (_matchers(fields, side, problems) for side in _SIDES)
+    equal = _names(fields, "equal", problems)
     return Inhibition(source=source, target=target, equal=equal) if source and target else None
 
 
-def _matchers(fields: Fields, side: str, faults: Faults) -> tuple[Matcher, ...]:
+def _matchers(fields: Fields, side: str, problems: Problems) -> tuple[Matcher, ...]:
     if fields.value(side) is None:
         fields.fault(side, f"{side} is missing", 'write an alert\'s name, or matchers such as job="shop"')
         return ()
-    scalars = list(_scalars(fields, side, faults))
+    scalars = list(_scalars(fields, side, problems))
     try:
         return parse_matchers(scalar.text for scalar in scalars) if scalars else ()
     except ValueError as error:
@@ -94,22 +94,22 @@ def _matchers(fields: Fields, side: str, faults: Faults) -> tuple[Matcher, ...]:
         return ()
 
 
-def _names(fields: Fields, name: str, faults: Faults) -> tuple[str, ...]:
+def _names(fields: Fields, name: str, problems: Problems) -> tuple[str, ...]:
     """A list of labels; a single one needs no brackets."""
     names: list[str] = []
-    for scalar in _scalars(fields, name, faults):
+    for scalar in _scalars(fields, name, problems):
         if not _LABEL.fullmatch(scalar.text):
             hint = "write the name of a label, such as job or http_route"
-            faults.add(scalar, f"{scalar.shown} is no label", key=fields.key(name), hint=hint)
+            problems.add(scalar, f"{scalar.shown} is no label", key=fields.key(name), hint=hint)
         names.append(scalar.text)
     return tuple(dict.fromkeys(names))
 
 
-def _scalars(fields: Fields, name: str, faults: Faults) -> Iterator[Scalar]:
+def _scalars(fields: Fields, name: str, problems: Problems) -> Iterator[Scalar]:
     value = fields.value(name)
     items = value.items if isinstance(value, Listing) else () if value is None else (value,)
     for item in items:
         if isinstance(item, Scalar) and not is_empty(item):
             yield item
         else:
-            faults.add(item, f"text expected, not {describe(item)}", key=fields.key(name))
+            problems.add(item, f"text expected, not {describe(item)}", key=fields.key(name))

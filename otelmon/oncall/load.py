@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from otelmon.document.fields import Faults, Fields, did_you_mean
+from otelmon.document.fields import Fields, Problems, did_you_mean
 from otelmon.document.model import Entry, Listing, Scalar, Section, Value, describe, is_empty
 from otelmon.duration import parse_duration
 from otelmon.oncall.load_schedule import read_restriction, read_schedule, read_zone, unknown_hint
@@ -54,25 +54,25 @@ def read_team(
     people: Value | None,
     schedules: Value | None,
     escalation: Value | None,
-    faults: Faults,
+    problems: Problems,
     *,
     webhooks: tuple[str, ...] | None = None,
 ) -> Team:
-    """The team that the three sections of a document describe; whatever cannot be meant is noted in ``faults``.
+    """The team that the three sections of a document describe; whatever cannot be meant is noted in ``problems``.
 
     ``webhooks`` are the names that a policy may page; None where they are not known, and any name is taken.
     """
-    found_people = _read_people(people, faults)
+    found_people = _read_people(people, problems)
     found_schedules: dict[str, Schedule] = {}
-    for name, entry in _entries(schedules, faults, "schedules").items():
-        schedule = read_schedule(name, entry.value, frozenset(found_people), faults, path=f"schedules.{name}")
+    for name, entry in _entries(schedules, problems, "schedules").items():
+        schedule = read_schedule(name, entry.value, frozenset(found_people), problems, path=f"schedules.{name}")
         if schedule is not None:
             found_schedules[name] = schedule
-    listed = frozenset(_entries(schedules, Faults(), "schedules"))
+    listed = frozenset(_entries(schedules, Problems(), "schedules"))
     known = _Known(frozenset(found_people), listed, webhooks)
     policies: dict[str, Policy] = {}
-    for name, entry in _entries(escalation, faults, "escalation").items():
-        policy = _read_policy(name, entry.value, known, found_schedules, faults)
+    for name, entry in _entries(escalation, problems, "escalation").items():
+        policy = _read_policy(name, entry.value, known, found_schedules, problems)
         if policy is not None:
             policies[name] = policy
     return Team(people=found_people, schedules=found_schedules, policies=policies)
@@ -92,29 +92,31 @@ class _Known:
         }
 
 
-def _entries(value: Value | None, faults: Faults, key: str) -> dict[str, Entry]:
+def _entries(value: Value | None, problems: Problems, key: str) -> dict[str, Entry]:
     if value is None or is_empty(value):
         return {}
     if isinstance(value, Section):
         return value.entries
     message = f"a section of names expected, not {describe(value)}"
-    faults.add(value, message, key=key, hint=f"write {key}: with a name under it")
+    problems.add(value, message, key=key, hint=f"write {key}: with a name under it")
     return {}
 
 
-def _read_people(value: Value | None, faults: Faults) -> dict[str, Person]:
+def _read_people(value: Value | None, problems: Problems) -> dict[str, Person]:
     people: dict[str, Person] = {}
-    for name, entry in _entries(value, faults, "people").items():
+    for name, entry in _entries(value, problems, "people").items():
         path = f"people.{name}"
         if name == NOBODY:
-            faults.add(entry.key, '"nobody" is a turn off, and no name', key=path, hint="give the person another name")
+            problems.add(
+                entry.key, '"nobody" is a turn off, and no name', key=path, hint="give the person another name"
+            )
             continue
         if not isinstance(entry.value, Section):
             hint = f"write {name}: {{discord: 112233445566778899, time_zone: Europe/Lisbon}}"
-            faults.add(entry.key, f"a section of keys expected, not {describe(entry.value)}", key=path, hint=hint)
+            problems.add(entry.key, f"a section of keys expected, not {describe(entry.value)}", key=path, hint=hint)
             people[name] = Person(name=name)
             continue
-        fields = Fields(entry.value, faults, known=("discord", "time_zone"), path=path)
+        fields = Fields(entry.value, problems, known=("discord", "time_zone"), path=path)
         discord = _snowflake(fields, "discord") if fields.entry("discord") else ""
         zone = read_zone(fields, "time_zone") if fields.entry("time_zone") else None
         people[name] = Person(name=name, discord=discord, time_zone=zone)
@@ -130,21 +132,21 @@ def _snowflake(fields: Fields, name: str) -> str:
 
 
 def _read_policy(
-    name: str, value: Value, known: _Known, schedules: Mapping[str, Schedule], faults: Faults
+    name: str, value: Value, known: _Known, schedules: Mapping[str, Schedule], problems: Problems
 ) -> Policy | None:
     path = f"escalation.{name}"
     if not isinstance(value, Section):
         hint = "write steps: and under it - {notify: [schedule: backend]}"
-        faults.add(value, f"a section of keys expected, not {describe(value)}", key=path, hint=hint)
+        problems.add(value, f"a section of keys expected, not {describe(value)}", key=path, hint=hint)
         return None
-    fields = Fields(value, faults, known=_POLICY_KEYS, path=path)
+    fields = Fields(value, problems, known=_POLICY_KEYS, path=path)
     steps = _read_steps(fields, known)
     repeat = fields.integer("repeat", low=0, high=5)
     repeat_every = fields.duration("repeat_every", low=60.0, high=_LONGEST_WAIT)
     timeout = fields.duration("acknowledge_timeout", low=60.0, high=_LONGEST_WAIT)
     quiet = fields.sub("quiet_hours")
     zone = next((one.zone for one in schedules.values()), ZoneInfo("UTC"))
-    restriction = None if quiet is None else read_restriction(quiet, zone, faults, path=fields.key("quiet_hours"))
+    restriction = None if quiet is None else read_restriction(quiet, zone, problems, path=fields.key("quiet_hours"))
     if restriction is not None and restriction.always:
         fields.fault("quiet_hours", "these hours never end", "write them as {from: 22:00, to: 08:00}")
     role = _snowflake(fields, "fallback_role") if fields.entry("fallback_role") else ""
@@ -175,7 +177,7 @@ def _read_durations(fields: Fields, name: str) -> tuple[timedelta, ...]:
             found.append(timedelta(seconds=seconds))
         else:
             hint = "write times of a minute or more, such as [30m, 1h]"
-            fields.faults.add(item, f"{describe(item)} is no such duration", key=fields.key(name), hint=hint)
+            fields.problems.add(item, f"{describe(item)} is no such duration", key=fields.key(name), hint=hint)
     if found != sorted(set(found)):
         fields.fault(name, "these times do not increase", "write the shortest first, each once")
     return tuple(sorted(set(found)))
@@ -195,9 +197,9 @@ def _read_steps(fields: Fields, known: _Known) -> tuple[Step, ...]:
     for number, item in enumerate(listing.items):
         path = f"{fields.key('steps')}[{number}]"
         if not isinstance(item, Section):
-            fields.faults.add(item, f"a step expected, not {describe(item)}", key=path, hint=hint)
+            fields.problems.add(item, f"a step expected, not {describe(item)}", key=path, hint=hint)
             continue
-        inner = Fields(item, fields.faults, known=("wait", "notify", "everyone_acknowledges"), path=path)
+        inner = Fields(item, fields.problems, known=("wait", "notify", "everyone_acknowledges"), path=path)
         wait = inner.duration("wait", high=_LONGEST_WAIT)
         if number and inner.entry("wait") is None:
             inner.fault(
@@ -224,18 +226,18 @@ def _read_targets(fields: Fields, known: _Known) -> tuple[Target, ...]:
 
 
 def _read_target(item: Value, fields: Fields, known: _Known) -> Target | None:
-    key, faults = fields.key("notify"), fields.faults
+    key, problems = fields.key("notify"), fields.problems
     if not isinstance(item, Section) or len(item.entries) != 1:
-        faults.add(item, f"one target expected, not {describe(item)}", key=key, hint=_TARGETS_HINT)
+        problems.add(item, f"one target expected, not {describe(item)}", key=key, hint=_TARGETS_HINT)
         return None
     word, entry = next(iter(item.entries.items()))
     kinds = {kind.value: kind for kind in TargetKind}
     if word not in kinds:
         hint = did_you_mean(word, kinds) or f"write one of {', '.join(kinds)}"
-        faults.add(entry.key, f"{word!r} is nothing that can be notified", key=key, hint=hint)
+        problems.add(entry.key, f"{word!r} is nothing that can be notified", key=key, hint=hint)
         return None
     kind = kinds[word]
-    inner = Fields(item, faults, known=(word,), path=key)
+    inner = Fields(item, problems, known=(word,), path=key)
     name = _snowflake(inner, word) if kind is TargetKind.ROLE else (inner.text(word, what="a name") or "").strip()
     if not name:
         return None

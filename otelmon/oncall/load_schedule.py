@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from otelmon.document.fields import Faults, Fields, did_you_mean
+from otelmon.document.fields import Fields, Problems, did_you_mean
 from otelmon.document.model import Scalar, Section, Value, describe, is_empty
 from otelmon.oncall.layer import Layer
 from otelmon.oncall.overrides import Override
@@ -51,28 +51,30 @@ def read_zone(fields: Fields, name: str) -> ZoneInfo | None:
     return None
 
 
-def read_schedule(name: str, value: Value, people: Collection[str], faults: Faults, *, path: str) -> Schedule | None:
+def read_schedule(
+    name: str, value: Value, people: Collection[str], problems: Problems, *, path: str
+) -> Schedule | None:
     """The schedule that a section describes; None where so much is wrong that there is none."""
     if not isinstance(value, Section):
         hint = "write time_zone: Europe/Lisbon and layers: under it"
-        faults.add(value, f"a section of keys expected, not {describe(value)}", key=path, hint=hint)
+        problems.add(value, f"a section of keys expected, not {describe(value)}", key=path, hint=hint)
         return None
-    fields = Fields(value, faults, known=("time_zone", "layers", "overrides"), path=path)
+    fields = Fields(value, problems, known=("time_zone", "layers", "overrides"), path=path)
     if fields.entry("time_zone") is None:
         fields.fault("time_zone", "a schedule needs a time zone", "write time_zone: Europe/Lisbon")
     zone = read_zone(fields, "time_zone")
     # After a fault the rest is read nevertheless, to find what else is wrong.
-    reader = _Reader(zone or ZoneInfo("UTC"), people, faults)
+    reader = _Reader(zone or ZoneInfo("UTC"), people, problems)
     layers = list(reader.layers(fields))
     overrides = list(reader.overrides(fields))
     return Schedule(name=name, time_zone=zone, layers=layers, overrides=overrides) if zone and layers else None
 
 
-def read_restriction(section: Section, zone: ZoneInfo, faults: Faults, *, path: str) -> Restriction | None:
+def read_restriction(section: Section, zone: ZoneInfo, problems: Problems, *, path: str) -> Restriction | None:
     """``{days: mon-fri, from: 09:00, to: 18:00}``; without ``days`` on every day, without times all day."""
-    fields = Fields(section, faults, known=("days", "from", "to"), path=path)
+    fields = Fields(section, problems, known=("days", "from", "to"), path=path)
     if not section.entries:
-        faults.add(section, "nothing is written here", key=path, hint="write {days: mon-fri, from: 09:00, to: 18:00}")
+        problems.add(section, "nothing is written here", key=path, hint="write {days: mon-fri, from: 09:00, to: 18:00}")
         return None
     for one, other in (("from", "to"), ("to", "from")):
         if fields.entry(one) is not None and fields.entry(other) is None:
@@ -156,10 +158,10 @@ def _read_moment(fields: Fields, name: str) -> datetime | None:
 class _Reader:
     """What a schedule's parts share while they are read."""
 
-    def __init__(self, zone: ZoneInfo, people: Collection[str], faults: Faults) -> None:
+    def __init__(self, zone: ZoneInfo, people: Collection[str], problems: Problems) -> None:
         self._zone = zone
         self._people = people
-        self._faults = faults
+        self._problems = problems
 
     def layers(self, fields: Fields) -> Iterator[Layer]:
         """The layers that can be meant."""
@@ -172,11 +174,11 @@ class _Reader:
         for number, item in enumerate(() if listing is None else listing.items):
             path = f"{fields.key('layers')}[{number}]"
             if isinstance(item, Section):
-                layer = self._layer(Fields(item, self._faults, known=_LAYER_KEYS, path=path))
+                layer = self._layer(Fields(item, self._problems, known=_LAYER_KEYS, path=path))
                 if layer is not None:
                     yield layer
             else:
-                self._faults.add(item, f"a layer expected, not {describe(item)}", key=path, hint=_LAYER_HINT)
+                self._problems.add(item, f"a layer expected, not {describe(item)}", key=path, hint=_LAYER_HINT)
 
     def _layer(self, fields: Fields) -> Layer | None:
         if fields.entry("rotation") is None:
@@ -229,9 +231,9 @@ class _Reader:
             return self._known(item, key)
         if not isinstance(item, Section):
             hint = "write a name, or {person: ana, from: 2026-03-01 00:00}"
-            self._faults.add(item, f"a name expected, not {describe(item)}", key=key, hint=hint)
+            self._problems.add(item, f"a name expected, not {describe(item)}", key=key, hint=hint)
             return None
-        inner = Fields(item, self._faults, known=("person", "from", "to"), path=key)
+        inner = Fields(item, self._problems, known=("person", "from", "to"), path=key)
         person = self._person(inner, "person")
         joins = self._instant(inner, "from") if inner.entry("from") else None
         leaves = self._instant(inner, "to") if inner.entry("to") else None
@@ -247,7 +249,7 @@ class _Reader:
         if name == NOBODY or name in self._people:
             return Participant(name)
         hint = unknown_hint(name, self._people, "person")
-        self._faults.add(item, f"there is no person {name!r}", key=key, hint=hint)
+        self._problems.add(item, f"there is no person {name!r}", key=key, hint=hint)
         return None
 
     def _person(self, fields: Fields, name: str) -> str | None:
@@ -268,11 +270,12 @@ class _Reader:
         found = []
         for item in items:
             if isinstance(item, Section):
-                found.append(read_restriction(item, self._zone, self._faults, path=fields.key("only")))
+                found.append(read_restriction(item, self._zone, self._problems, path=fields.key("only")))
             else:
                 hint = "write {days: mon-fri, from: 09:00, to: 18:00}"
                 message = f"days and times expected, not {describe(item)}"
-                self._faults.add(fields.section if is_empty(item) else item, message, key=fields.key("only"), hint=hint)
+                where = fields.section if is_empty(item) else item
+                self._problems.add(where, message, key=fields.key("only"), hint=hint)
         return tuple(one for one in found if one is not None)
 
     def overrides(self, fields: Fields) -> Iterator[Override]:
@@ -281,12 +284,12 @@ class _Reader:
         for number, item in enumerate(() if listing is None else listing.items):
             path = f"{fields.key('overrides')}[{number}]"
             if isinstance(item, Section):
-                override = self._override(Fields(item, self._faults, known=_OVERRIDE_KEYS, path=path))
+                override = self._override(Fields(item, self._problems, known=_OVERRIDE_KEYS, path=path))
                 if override is not None:
                     yield override
             else:
                 hint = "write {from: 2026-12-24 00:00, to: 2026-12-27 00:00, person: bo, replaces: ana}"
-                self._faults.add(item, f"an override expected, not {describe(item)}", key=path, hint=hint)
+                self._problems.add(item, f"an override expected, not {describe(item)}", key=path, hint=hint)
 
     def _override(self, fields: Fields) -> Override | None:
         start, end = self._instant(fields, "from"), self._instant(fields, "to")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from glob import glob
 from pathlib import Path
 
-from otelmon.document.fields import Faults, Fields
+from otelmon.document.fields import Fields, Problems
 from otelmon.document.load import read_document
 from otelmon.document.model import Scalar, Section, Value, describe, is_empty
 from otelmon.errors import ConfigError, Problem
@@ -32,25 +32,25 @@ _ALERT_NAME = "alertname"
 def read_test_file(path: Path) -> TestFile:
     """The tests in a file; its ``rule_files`` are found from where it lies. Raises ConfigError."""
     document = read_document(path, name=str(path))
-    faults = Faults()
+    problems = Problems()
     if not isinstance(document, Section):
         message = f"a file of rule tests is a section, not {describe(document)}"
         place = document.place
         raise ConfigError(
             [Problem(file=str(path), line=place.line, column=place.column, message=message, hint="write tests:")]
         )
-    fields = Fields(document, faults, known=_FILE)
+    fields = Fields(document, problems, known=_FILE)
     interval = fields.duration("evaluation_interval") or _DEFAULT_INTERVAL_SECONDS
     order = tuple(item.text for _, item in _scalars(fields, "group_eval_order"))
     for name in {name for name in order if order.count(name) > 1}:
         fields.fault("group_eval_order", f"the group {name!r} is there twice")
     files, unmatched = _rule_files(fields, path.parent)
     scenarios = [
-        _scenario(Fields(section, faults, known=_SCENARIO, path=where), interval)
+        _scenario(Fields(section, problems, known=_SCENARIO, path=where), interval)
         for where, section in _sections(fields, "tests")
     ]
     fuzzy = bool(fields.boolean("fuzzy_compare"))
-    faults.raise_any()
+    problems.raise_any()
     return TestFile(
         name=str(path),
         rule_files=files,
@@ -75,7 +75,7 @@ def _sections(fields: Fields, name: str) -> Iterator[tuple[str, Section]]:
         if isinstance(item, Section):
             yield where, item
         else:
-            fields.faults.add(item, f"a section of keys expected, not {describe(item)}", key=where)
+            fields.problems.add(item, f"a section of keys expected, not {describe(item)}", key=where)
 
 
 def _scalars(fields: Fields, name: str) -> Iterator[tuple[str, Scalar]]:
@@ -83,7 +83,7 @@ def _scalars(fields: Fields, name: str) -> Iterator[tuple[str, Scalar]]:
         if isinstance(item, Scalar):
             yield where, item
         else:
-            fields.faults.add(item, f"text expected, not {describe(item)}", key=where)
+            fields.problems.add(item, f"text expected, not {describe(item)}", key=where)
 
 
 def _rule_files(fields: Fields, folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
@@ -100,7 +100,7 @@ def _rule_files(fields: Fields, folder: Path) -> tuple[tuple[Path, ...], tuple[s
 def _scenario(fields: Fields, evaluation_interval: float) -> Scenario:
     series: list[tuple[Labels, tuple[SampleValue | None, ...]]] = []
     for where, section in _sections(fields, "input_series"):
-        one = _series(Fields(section, fields.faults, known=("series", "values"), path=where))
+        one = _series(Fields(section, fields.problems, known=("series", "values"), path=where))
         if one is not None:
             series.append(one)
     return Scenario(
@@ -109,8 +109,8 @@ def _scenario(fields: Fields, evaluation_interval: float) -> Scenario:
         interval_seconds=fields.duration("interval") or evaluation_interval,
         start_at=_start(fields),
         series=tuple(series),
-        alerts=tuple(_alert_case(*found, fields.faults) for found in _sections(fields, "alert_rule_test")),
-        expressions=tuple(_expr_case(*found, fields.faults) for found in _sections(fields, "promql_expr_test")),
+        alerts=tuple(_alert_case(*found, fields.problems) for found in _sections(fields, "alert_rule_test")),
+        expressions=tuple(_expr_case(*found, fields.problems) for found in _sections(fields, "promql_expr_test")),
         external_labels=_texts(fields, "external_labels"),
         external_url=_text(fields, "external_url"),
     )
@@ -168,15 +168,15 @@ def _series(fields: Fields) -> tuple[Labels, tuple[SampleValue | None, ...]] | N
         return None
 
 
-def _alert_case(where: str, section: Section, faults: Faults) -> AlertCase:
+def _alert_case(where: str, section: Section, problems: Problems) -> AlertCase:
     known = ("eval_time", "alertname", "groupname", "exp_alerts")
-    fields = Fields(section, faults, known=known, path=where)
+    fields = Fields(section, problems, known=known, path=where)
     name = _text(fields, "alertname")
     if not name:
         fields.fault("alertname", "a test of alerts needs their name", "write alertname:")
     expected = []
     for inner, alert in _sections(fields, "exp_alerts"):
-        one = Fields(alert, faults, known=("exp_labels", "exp_annotations"), path=inner)
+        one = Fields(alert, problems, known=("exp_labels", "exp_annotations"), path=inner)
         labels = Labels({**_texts(one, "exp_labels"), _ALERT_NAME: name})
         expected.append(ExpectedAlert(labels=labels, annotations=_texts(one, "exp_annotations")))
     return AlertCase(
@@ -188,14 +188,14 @@ def _alert_case(where: str, section: Section, faults: Faults) -> AlertCase:
     )
 
 
-def _expr_case(where: str, section: Section, faults: Faults) -> ExprCase:
-    fields = Fields(section, faults, known=("expr", "eval_time", "exp_samples"), path=where)
+def _expr_case(where: str, section: Section, problems: Problems) -> ExprCase:
+    fields = Fields(section, problems, known=("expr", "eval_time", "exp_samples"), path=where)
     text = _text(fields, "expr")
     if not text:
         fields.fault("expr", "an expression is missing", "write expr:")
     expected = []
     for inner, sample in _sections(fields, "exp_samples"):
-        one = Fields(sample, faults, known=("labels", "value", "histogram"), path=inner)
+        one = Fields(sample, problems, known=("labels", "value", "histogram"), path=inner)
         labels, value = _labels(one), _value(one)
         if labels is not None and value is not None:
             expected.append((labels, value))

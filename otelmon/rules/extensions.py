@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from otelmon.document.fields import Faults, did_you_mean
+from otelmon.document.fields import Problems, did_you_mean
 from otelmon.document.model import Scalar
 from otelmon.promql.analyze import condition
 from otelmon.promql.ast import Expr
@@ -33,7 +33,7 @@ class Extensions:
     resolve_when: ResolveWhen | None = None
 
 
-def read_extensions(annotations: Mapping[str, Scalar], expr: Expr, faults: Faults, path: str) -> Extensions:
+def read_extensions(annotations: Mapping[str, Scalar], expr: Expr, problems: Problems, path: str) -> Extensions:
     """The extensions of a rule with the expression ``expr``; ``path`` is that of its annotations, for the errors."""
     unit, no_data, resolve_when = Unit.NONE, NoData.RESOLVE, None
     scalar = annotations.get(UNIT_ANNOTATION)
@@ -43,42 +43,42 @@ def read_extensions(annotations: Mapping[str, Scalar], expr: Expr, faults: Fault
         else:
             known = ", ".join(unit for unit in Unit if unit)
             key = f"{path}.{UNIT_ANNOTATION}"
-            faults.add(scalar, f"{scalar.text!r} is no unit", key=key, hint=f"write one of {known}")
+            problems.add(scalar, f"{scalar.text!r} is no unit", key=key, hint=f"write one of {known}")
     scalar = annotations.get(NO_DATA_ANNOTATION)
     if scalar is not None:
-        no_data = read_no_data(scalar, faults, key=f"{path}.{NO_DATA_ANNOTATION}") or no_data
+        no_data = read_no_data(scalar, problems, key=f"{path}.{NO_DATA_ANNOTATION}") or no_data
     scalar = annotations.get(RESOLVE_WHEN_ANNOTATION)
     if scalar is not None:
-        resolve_when = read_resolve_when(scalar, expr, unit, faults, key=f"{path}.{RESOLVE_WHEN_ANNOTATION}")
+        resolve_when = read_resolve_when(scalar, expr, unit, problems, key=f"{path}.{RESOLVE_WHEN_ANNOTATION}")
     return Extensions(unit=unit, no_data=no_data, resolve_when=resolve_when)
 
 
-def read_no_data(scalar: Scalar, faults: Faults, *, key: str) -> NoData | None:
+def read_no_data(scalar: Scalar, problems: Problems, *, key: str) -> NoData | None:
     """``resolve``, ``keep`` or ``alert``."""
     word = scalar.text.strip()
     if word in set(NoData):
         return NoData(word)
     hint = did_you_mean(word, NoData) or "write resolve, keep or alert"
-    faults.add(scalar, f"{scalar.shown} is not known here", key=key, hint=hint)
+    problems.add(scalar, f"{scalar.shown} is not known here", key=key, hint=hint)
     return None
 
 
-def read_resolve_when(scalar: Scalar, expr: Expr, unit: Unit, faults: Faults, *, key: str) -> ResolveWhen | None:
+def read_resolve_when(scalar: Scalar, expr: Expr, unit: Unit, problems: Problems, *, key: str) -> ResolveWhen | None:
     """A bound in the rule's unit, on the quiet side of the rule's own, or an expression."""
     text = scalar.text.strip()
     bound = _bound(text, unit)
     if bound is None:
-        found = read_expression(scalar, faults, key=key)
+        found = read_expression(scalar, problems, key=key)
         return None if found is None else ResolveWhen(text=text, expr=found)
     fires = condition(expr)
     if fires is None or fires.operator not in (">", ">=", "<", "<="):
         hint = "write an expression that holds once the alert may resolve"
-        faults.add(scalar, "the rule has no limit that this one could take the place of", key=key, hint=hint)
+        problems.add(scalar, "the rule has no limit that this one could take the place of", key=key, hint=hint)
         return None
     if bound > fires.bound if fires.operator in (">", ">=") else bound < fires.bound:
         side = "at most" if fires.operator in (">", ">=") else "at least"
         hint = f"the rule fires at {fires.operator} {fires.bound:g}: write {side} {fires.bound:g}"
-        faults.add(scalar, f"{scalar.shown} would resolve the alert while it fires", key=key, hint=hint)
+        problems.add(scalar, f"{scalar.shown} would resolve the alert while it fires", key=key, hint=hint)
         return None
     return ResolveWhen(text=text, bound=bound)
 

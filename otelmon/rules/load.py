@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from otelmon.document.fields import Faults, Fields
+from otelmon.document.fields import Fields, Problems
 from otelmon.document.load import parse_document, read_document
 from otelmon.document.model import Scalar, Section, Value, describe, is_empty
 from otelmon.labels import METRIC_NAME, Labels
@@ -39,25 +39,25 @@ def load_rules(text: str, *, name: str) -> tuple[Group, ...]:
 
 def read_groups(document: Value, *, ignore_unknown: bool = False) -> tuple[Group, ...]:
     """The groups of a document that is a rule file."""
-    faults = Faults(ignore_unknown=ignore_unknown)
+    problems = Problems(ignore_unknown=ignore_unknown)
     groups: list[Group] = []
     if not isinstance(document, Section):
-        faults.add(document, f"a rule file is a section with groups, not {describe(document)}", hint="write groups:")
-        faults.raise_any()
+        problems.add(document, f"a rule file is a section with groups, not {describe(document)}", hint="write groups:")
+        problems.raise_any()
         return ()
-    fields = Fields(document, faults, known=("groups",))
+    fields = Fields(document, problems, known=("groups",))
     listing = fields.listing("groups") if not _is_unset(fields, "groups") else None
     lines: dict[str, int] = {}
     for index, item in enumerate(() if listing is None else listing.items):
-        group = _read_group(item, faults, path=f"groups[{index}]")
+        group = _read_group(item, problems, path=f"groups[{index}]")
         if group is None:
             continue
         if group.name in lines:
             message = f"the group {group.name!r} is in this file twice, first in line {lines[group.name]}"
-            faults.add(item, message, key=f"groups[{index}].name", hint="give it another name, or join the two")
+            problems.add(item, message, key=f"groups[{index}].name", hint="give it another name, or join the two")
         lines.setdefault(group.name, group.origin.line)
         groups.append(group)
-    faults.raise_any()
+    problems.raise_any()
     return tuple(groups)
 
 
@@ -68,9 +68,9 @@ def read_labels(fields: Fields, name: str = "labels") -> dict[str, str]:
         key = f"{fields.key(name)}.{label}"
         if label in ("", METRIC_NAME):
             faults_hint = "labels of a rule cannot rename the metric; use record: for that"
-            fields.faults.add(scalar, f"{label!r} cannot be set as a label", key=key, hint=faults_hint)
+            fields.problems.add(scalar, f"{label!r} cannot be set as a label", key=key, hint=faults_hint)
             continue
-        check_template(scalar, fields.faults, key=key)
+        check_template(scalar, fields.problems, key=key)
         found[label] = "" if is_empty(scalar) else scalar.text
     return found
 
@@ -81,18 +81,18 @@ def read_annotations(fields: Fields, name: str = "annotations") -> dict[str, str
     for annotation, scalar in fields.texts(name).items():
         key = f"{fields.key(name)}.{annotation}"
         if not annotation:
-            fields.faults.add(scalar, "an annotation needs a name", key=key)
+            fields.problems.add(scalar, "an annotation needs a name", key=key)
             continue
-        check_template(scalar, fields.faults, key=key)
+        check_template(scalar, fields.problems, key=key)
         found[annotation] = "" if is_empty(scalar) else scalar.text
     return found
 
 
-def check_template(value: Scalar, faults: Faults, *, key: str) -> None:
+def check_template(value: Scalar, problems: Problems, *, key: str) -> None:
     """Note a fault if the text is no template."""
     fault = template_fault(value.text)
     if fault is not None:
-        faults.add(value, f"template: {fault.message}", key=key, place=value.place_at(fault.offset))
+        problems.add(value, f"template: {fault.message}", key=key, place=value.place_at(fault.offset))
 
 
 def _is_unset(fields: Fields, name: str) -> bool:
@@ -101,11 +101,11 @@ def _is_unset(fields: Fields, name: str) -> bool:
     return value is None or is_empty(value)
 
 
-def _read_group(value: Value, faults: Faults, *, path: str) -> Group | None:
+def _read_group(value: Value, problems: Problems, *, path: str) -> Group | None:
     if not isinstance(value, Section):
-        faults.add(value, f"a group expected, not {describe(value)}", key=path, hint="write - name: ... and rules:")
+        problems.add(value, f"a group expected, not {describe(value)}", key=path, hint="write - name: ... and rules:")
         return None
-    fields = Fields(value, faults, known=_GROUP_FIELDS, path=path)
+    fields = Fields(value, problems, known=_GROUP_FIELDS, path=path)
     name = fields.text("name")
     if fields.entry("name") is None:
         fields.fault("name", "a group needs a name", "write name:")
@@ -115,7 +115,7 @@ def _read_group(value: Value, faults: Faults, *, path: str) -> Group | None:
     labels = {} if _is_unset(fields, "labels") else read_labels(fields)
     listing = None if _is_unset(fields, "rules") else fields.listing("rules")
     read = [
-        _read_rule(item, faults, group_labels=labels, path=f"{path}.rules[{index}]")
+        _read_rule(item, problems, group_labels=labels, path=f"{path}.rules[{index}]")
         for index, item in enumerate(() if listing is None else listing.items)
     ]
     if name is None:
@@ -130,11 +130,11 @@ def _read_group(value: Value, faults: Faults, *, path: str) -> Group | None:
     )
 
 
-def _read_rule(value: Value, faults: Faults, *, group_labels: dict[str, str], path: str) -> Rule | None:
+def _read_rule(value: Value, problems: Problems, *, group_labels: dict[str, str], path: str) -> Rule | None:
     if not isinstance(value, Section):
-        faults.add(value, f"a rule expected, not {describe(value)}", key=path, hint="write - alert: ... and expr:")
+        problems.add(value, f"a rule expected, not {describe(value)}", key=path, hint="write - alert: ... and expr:")
         return None
-    fields = Fields(value, faults, known=_RULE_FIELDS, path=path)
+    fields = Fields(value, problems, known=_RULE_FIELDS, path=path)
     name = _read_name(fields)
     expr_value = fields.value("expr")
     expr_text = fields.text("expr", what="an expression")
@@ -142,7 +142,7 @@ def _read_rule(value: Value, faults: Faults, *, group_labels: dict[str, str], pa
         fields.fault("expr", "a rule needs an expression", "write expr:")
     expr = None
     if isinstance(expr_value, Scalar) and expr_text is not None:
-        expr = read_expression(expr_value, faults, key=fields.key("expr"))
+        expr = read_expression(expr_value, problems, key=fields.key("expr"))
     for_seconds = fields.duration("for")
     keep_seconds = fields.duration("keep_firing_for")
     labels = {} if _is_unset(fields, "labels") else read_labels(fields)
@@ -158,7 +158,7 @@ def _read_rule(value: Value, faults: Faults, *, group_labels: dict[str, str], pa
     stated = fields.value("annotations")
     if expr is not None and isinstance(stated, Section):
         scalars = {key: entry.value for key, entry in stated.entries.items() if isinstance(entry.value, Scalar)}
-        extensions = read_extensions(scalars, expr, faults, fields.key("annotations"))
+        extensions = read_extensions(scalars, expr, problems, fields.key("annotations"))
     if name is None or expr is None or expr_text is None:
         return None
     origin = Origin(file=value.source.name, line=value.place.line)
@@ -186,10 +186,10 @@ def _read_name(fields: Fields) -> str | None:
     if alert is not None and record is not None:
         later = max(alert, record, key=lambda entry: entry.key.start)
         message = "a rule either alerts or records, and this one says both"
-        fields.faults.add(later.key, message, key=fields.path, hint="write two rules")
+        fields.problems.add(later.key, message, key=fields.path, hint="write two rules")
         return None
     if alert is None and record is None:
-        fields.faults.add(fields.section, "a rule needs a name", key=fields.path, hint="write alert: or record:")
+        fields.problems.add(fields.section, "a rule needs a name", key=fields.path, hint="write alert: or record:")
         return None
     if alert is not None:
         return fields.text("alert", what="a name")

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from otelmon.document.fields import Faults, Fields, as_boolean, did_you_mean
+from otelmon.document.fields import Fields, Problems, as_boolean, did_you_mean
 from otelmon.document.model import Entry, Scalar, Section, Value, describe, is_empty
 from otelmon.duration import format_duration
 from otelmon.errors import PromQLError
@@ -50,7 +50,7 @@ _UNIT_WORDS = {
 }  # fmt: skip
 
 
-def expand_alerts(value: Value | None, faults: Faults, *, interval_seconds: float) -> tuple[Group, ...]:
+def expand_alerts(value: Value | None, problems: Problems, *, interval_seconds: float) -> tuple[Group, ...]:
     """The groups that ``alerts:`` stands for: the built-in rules as tuned, then the user's own where there are any.
 
     ``interval_seconds`` is how often rules are evaluated: a window has to hold two samples. Faults are noted, with
@@ -60,10 +60,10 @@ def expand_alerts(value: Value | None, faults: Faults, *, interval_seconds: floa
     if isinstance(value, Section):
         entries = value.entries
     elif value is not None and not is_empty(value):
-        faults.add(value, f"a section of alerts expected, not {describe(value)}", key="alerts")
+        problems.add(value, f"a section of alerts expected, not {describe(value)}", key="alerts")
     known = builtins()
-    chosen = [_builtin(known[name], entries.get(name), faults, interval_seconds) for name in known]
-    own = [_own(entry, faults, interval_seconds) for name, entry in entries.items() if name not in known]
+    chosen = [_builtin(known[name], entries.get(name), problems, interval_seconds) for name in known]
+    own = [_own(entry, problems, interval_seconds) for name, entry in entries.items() if name not in known]
     kept = tuple(rule for rule in chosen if rule is not None)
     file = "otelmon.yaml" if value is None else value.source.name
     groups = [Group(name=BUILTIN_GROUP, rules=kept, origin=Origin(file=file))]
@@ -73,7 +73,7 @@ def expand_alerts(value: Value | None, faults: Faults, *, interval_seconds: floa
     return tuple(groups)
 
 
-def _builtin(builtin: Builtin, entry: Entry | None, faults: Faults, interval: float) -> AlertingRule | None:
+def _builtin(builtin: Builtin, entry: Entry | None, problems: Problems, interval: float) -> AlertingRule | None:
     """A built-in rule as tuned; None where it is off."""
     least_window = 2 * interval
     if entry is None:
@@ -81,34 +81,36 @@ def _builtin(builtin: Builtin, entry: Entry | None, faults: Faults, interval: fl
     key = f"alerts.{entry.key.text}"
     value = entry.value
     if is_empty(value):
-        faults.add(entry.key, "nothing is written here", key=key, hint="write on, off, a threshold or {threshold: ...}")
+        problems.add(
+            entry.key, "nothing is written here", key=key, hint="write on, off, a threshold or {threshold: ...}"
+        )
         return None
     if isinstance(value, Scalar):
         switched = as_boolean(value)
         if switched is not None:
             return _widened(builtin, least_window) if switched else None
-        threshold = _threshold(value, builtin.rule.unit, faults, key=key)
+        threshold = _threshold(value, builtin.rule.unit, problems, key=key)
         return _changed(builtin, Tuning(threshold=threshold), entry, least_window)
     if not isinstance(value, Section):
         hint = "write on, off, a threshold or a section such as {threshold: ..., severity: ...}"
-        faults.add(value, f"{describe(value)} is no alert", key=key, hint=hint)
+        problems.add(value, f"{describe(value)} is no alert", key=key, hint=hint)
         return None
     if "expr" in value.entries:
         hint = "give your rule another name, and write off here if it takes this one's place"
-        faults.add(
+        problems.add(
             value.entries["expr"].key, "the expression of a built-in alert is fixed", key=f"{key}.expr", hint=hint
         )
         return None
-    return _tuned_by_section(builtin, entry, value, faults, least_window)
+    return _tuned_by_section(builtin, entry, value, problems, least_window)
 
 
 def _tuned_by_section(
-    builtin: Builtin, entry: Entry, section: Section, faults: Faults, least_window: float
+    builtin: Builtin, entry: Entry, section: Section, problems: Problems, least_window: float
 ) -> AlertingRule | None:
     known = ["threshold", "window", *_SHARED]
     known += ["percentile"] if builtin.has_percentile else []
     known += ["at_least"] if builtin.has_at_least else []
-    fields = Fields(section, faults, known=known, path=f"alerts.{entry.key.text}")
+    fields = Fields(section, problems, known=known, path=f"alerts.{entry.key.text}")
     threshold = _scalar(fields, "threshold")
     percentile = _scalar(fields, "percentile") if builtin.has_percentile else None
     at_least = _scalar(fields, "at_least") if builtin.has_at_least else None
@@ -118,9 +120,9 @@ def _tuned_by_section(
     tuning = Tuning(
         threshold=None
         if threshold is None
-        else _threshold(threshold, builtin.rule.unit, faults, key=fields.key("threshold")),
-        percentile=None if percentile is None else _percentile(percentile, faults, key=fields.key("percentile")),
-        at_least=None if at_least is None else _threshold(at_least, Unit.NONE, faults, key=fields.key("at_least")),
+        else _threshold(threshold, builtin.rule.unit, problems, key=fields.key("threshold")),
+        percentile=None if percentile is None else _percentile(percentile, problems, key=fields.key("percentile")),
+        at_least=None if at_least is None else _threshold(at_least, Unit.NONE, problems, key=fields.key("at_least")),
         window_seconds=window if builtin.has_window else None,
     )
     rule = _changed(builtin, tuning, entry, least_window)
@@ -168,19 +170,19 @@ def _seconds(duration: object) -> float:
     return duration.value if isinstance(duration, Number) else 0.0
 
 
-def _own(entry: Entry, faults: Faults, interval: float) -> AlertingRule | None:
+def _own(entry: Entry, problems: Problems, interval: float) -> AlertingRule | None:
     """A rule of the user's own."""
     name, value = entry.key.text, entry.value
     key = f"alerts.{name}"
     if not isinstance(value, Section) or "expr" not in value.entries:
         names = ", ".join(builtins())
         hint = did_you_mean(name, builtins()) or f"a rule of your own needs expr:; built in are {names}"
-        faults.add(entry.key, "no built-in alert has this name, and it has no expr", key=key, hint=hint)
+        problems.add(entry.key, "no built-in alert has this name, and it has no expr", key=key, hint=hint)
         return None
     if not name.strip() or name == METRIC_NAME:
-        faults.add(entry.key, "an alert needs a name", key="alerts")
+        problems.add(entry.key, "an alert needs a name", key="alerts")
         return None
-    fields = Fields(value, faults, known=_OWN, path=key)
+    fields = Fields(value, problems, known=_OWN, path=key)
     text, expr = _expression(fields, interval)
     unit = _unit(fields)
     annotations = {"title": name.replace("_", " ").strip().capitalize(), **read_annotations(fields)}
@@ -205,15 +207,15 @@ def _expression(fields: Fields, interval: float) -> tuple[str, Expr]:
     stand_in = ("0", Number(start=0, end=1, value=0.0))
     key = fields.key("expr")
     scalar = _scalar(fields, "expr")
-    expr = None if scalar is None else read_expression(scalar, fields.faults, key=key)
+    expr = None if scalar is None else read_expression(scalar, fields.problems, key=key)
     if scalar is None or expr is None:
         return stand_in
-    _check_windows(scalar, expr, fields.faults, interval, key=key)
+    _check_windows(scalar, expr, fields.problems, interval, key=key)
     text = scalar.text.rstrip()
     try:
         spelled = prometheus_spelling(text)
     except PromQLError as error:
-        fields.faults.add(scalar, error.message, key=key, place=scalar.place_at(error.start))
+        fields.problems.add(scalar, error.message, key=key, place=scalar.place_at(error.start))
         return stand_in
     return spelled, expr if spelled == text else parse(spelled)
 
@@ -230,7 +232,7 @@ def _with_shared_fields(rule: AlertingRule, fields: Fields, *, enabled: bool | N
     for name in _TEXTS:
         scalar = _scalar(fields, name)
         if scalar is not None:
-            check_template(scalar, fields.faults, key=fields.key(name))
+            check_template(scalar, fields.problems, key=fields.key(name))
             is_address = name == "runbook" and scalar.text.startswith(("https://", "http://"))
             annotations["runbook_url" if is_address else name] = scalar.text
     rule, stated = _with_lifecycle(rule, fields)
@@ -249,7 +251,7 @@ def _with_lifecycle(rule: AlertingRule, fields: Fields) -> tuple[AlertingRule, d
     """The rule with ``no_data`` and ``resolve_when``, and the annotations that say the same in a rule file."""
     stated: dict[str, str] = {}
     scalar = _scalar(fields, "no_data")
-    no_data = None if scalar is None else read_no_data(scalar, fields.faults, key=fields.key("no_data"))
+    no_data = None if scalar is None else read_no_data(scalar, fields.problems, key=fields.key("no_data"))
     if no_data is not None:
         rule = replace(rule, no_data=no_data)
         stated[NO_DATA_ANNOTATION] = no_data.value
@@ -257,20 +259,20 @@ def _with_lifecycle(rule: AlertingRule, fields: Fields) -> tuple[AlertingRule, d
     # After a fault a number stands in for the expression: nothing can be said of the two together.
     if scalar is not None and not isinstance(rule.expr, Number):
         key = fields.key("resolve_when")
-        wanted = read_resolve_when(scalar, rule.expr, rule.unit, fields.faults, key=key)
+        wanted = read_resolve_when(scalar, rule.expr, rule.unit, fields.problems, key=key)
         rule = replace(rule, resolve_when=wanted)
         stated[RESOLVE_WHEN_ANNOTATION] = scalar.text.strip()
     return rule, stated
 
 
-def _check_windows(scalar: Scalar, expr: Expr, faults: Faults, interval: float, *, key: str) -> None:
+def _check_windows(scalar: Scalar, expr: Expr, problems: Problems, interval: float, *, key: str) -> None:
     """A rate needs two samples: over less than two intervals it finds none, and the rule never fires."""
     for window in counter_windows_of(expr):
         if isinstance(window, Number) and window.value < 2 * interval:
             least, every = format_duration(2 * interval), format_duration(interval)
             message = f"a window of {format_duration(window.value)} holds less than two samples, taken every {every}"
             place = scalar.place_at(window.start)
-            faults.add(scalar, message, key=key, hint=f"write [{least}] or more, or a shorter interval:", place=place)
+            problems.add(scalar, message, key=key, hint=f"write [{least}] or more, or a shorter interval:", place=place)
 
 
 def _scalar(fields: Fields, name: str) -> Scalar | None:
@@ -284,19 +286,19 @@ def _scalar(fields: Fields, name: str) -> Scalar | None:
     return value
 
 
-def _threshold(value: Scalar, unit: Unit, faults: Faults, *, key: str) -> float | None:
+def _threshold(value: Scalar, unit: Unit, problems: Problems, *, key: str) -> float | None:
     try:
         return parse_threshold(value.text, unit)
     except QuantityError as error:
-        faults.add(value, error.message, key=key, hint=error.hint)
+        problems.add(value, error.message, key=key, hint=error.hint)
         return None
 
 
-def _percentile(value: Scalar, faults: Faults, *, key: str) -> float | None:
+def _percentile(value: Scalar, problems: Problems, *, key: str) -> float | None:
     try:
         return parse_percentile(value.text)
     except QuantityError as error:
-        faults.add(value, error.message, key=key, hint=error.hint)
+        problems.add(value, error.message, key=key, hint=error.hint)
         return None
 
 

@@ -9,7 +9,7 @@ from otelmon.clock import Clock
 from otelmon.collect.collector import Collector
 from otelmon.collect.export import OtlpExport, exporter_from_environment
 from otelmon.collect.pipeline import Pipeline
-from otelmon.config import Settings
+from otelmon.config.settings import Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
 from otelmon.instrument.recorder import RequestRecorder

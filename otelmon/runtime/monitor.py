@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from otelmon.clock import Clock, SystemClock
-from otelmon.config import PagingMode, Settings, find_config, load_settings
+from otelmon.config.files import find_config
+from otelmon.config.load import load_settings
+from otelmon.config.settings import PagingMode, Settings
 from otelmon.errors import ConfigError, Problem
 from otelmon.faults import Faults, logger
 from otelmon.instrument.attach import attach, wrap

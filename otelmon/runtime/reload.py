@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otelmon.config import Settings
+from otelmon.config.settings import Settings
 from otelmon.errors import ConfigError, Problem
 from otelmon.faults import Faults, logger
 from otelmon.rules.identity import rule_keys

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from otelmon.config import Settings
+from otelmon.config.settings import Settings
 from otelmon.rules.model import Severity
 from otelmon.runtime.switch import PagingDecision
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from otelmon.config import PagingMode
+from otelmon.config.settings import PagingMode
 
 PRODUCTION = frozenset({"production", "prod"})
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from otelmon.clock import Clock
 from otelmon.collect.pipeline import open_pipeline
-from otelmon.config import Settings
+from otelmon.config.settings import Settings
 from otelmon.faults import Faults
 from otelmon.instrument.eventloop import EventLoopLag
 from otelmon.instrument.host import HostSampler

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from otelmon.config import load_settings
+from otelmon.config.load import load_settings
 from otelmon.errors import ConfigError
 
 F = "otelmon.yaml"

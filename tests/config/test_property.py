@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from otelmon.config import load_settings
+from otelmon.config.load import load_settings
 from otelmon.errors import ConfigError, Problem
 from otelmon.rules.load import load_rules
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from otelmon.config import PagingMode, find_config, load_settings
+from otelmon.config.files import find_config
+from otelmon.config.load import load_settings
+from otelmon.config.settings import PagingMode
 from otelmon.errors import ConfigError
 from otelmon.oncall.model import Mention, MentionKind
 from otelmon.rules.model import RecordingRule, Severity
@@ -290,7 +292,7 @@ def test_reading_the_configuration_loads_no_heavy_library():
     import sys
 
     script = (
-        "import sys, otelmon.config, otelmon.rules.builtin as b; b.builtins();"
+        "import sys, otelmon.config.load, otelmon.rules.builtin as b; b.builtins();"
         "print([m for m in ('numpy', 'sqlalchemy', 'httpx') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

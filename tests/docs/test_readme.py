@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from otelmon.alerts.model import Alert, AlertState
 from otelmon.cli.main import app as command
 from otelmon.clock import SystemClock
-from otelmon.config import load_settings
+from otelmon.config.load import load_settings
 from otelmon.incidents.model import Change, Event, EventKind, Incident, IncidentState
 from otelmon.labels import Labels
 from otelmon.rules.load import load_rule_file

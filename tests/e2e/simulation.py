@@ -8,7 +8,8 @@ from pathlib import Path
 
 from otelmon.collect.collector import Collector
 from otelmon.collect.reader import Reader
-from otelmon.config import Settings, load_settings
+from otelmon.config.load import load_settings
+from otelmon.config.settings import Settings
 from otelmon.faults import Faults
 from otelmon.instrument.model import Traffic
 from otelmon.instrument.recorder import RequestRecorder

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from otelmon.document.fields import Faults
+from otelmon.document.fields import Problems
 from otelmon.document.load import parse_document
 from otelmon.document.model import Section
 from otelmon.errors import Problem
@@ -42,10 +42,10 @@ escalation:
 def read(text: str, webhooks: tuple[str, ...] | None = None) -> tuple[Team, list[Problem]]:
     document = parse_document(text, name="otelmon.yaml")
     assert isinstance(document, Section)
-    faults = Faults()
+    problems = Problems()
     sections = [entry.value if (entry := document.entries.get(name)) else None for name in ("people", "schedules")]
     escalation = document.entries["escalation"].value if "escalation" in document.entries else None
-    return read_team(*sections, escalation, faults, webhooks=webhooks), faults.problems
+    return read_team(*sections, escalation, problems, webhooks=webhooks), problems.found
 
 
 def test_the_example_means_what_a_person_reads() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import promql_parser
 import pytest
 
-from otelmon.config import load_settings
+from otelmon.config.load import load_settings
 from otelmon.labels import Labels
 from otelmon.promql.analyze import condition, lookback_seconds, selectors
 from otelmon.rules.builtin import builtin_text, builtins

@@ -2,7 +2,7 @@
 
 import pytest
 
-from otelmon.document.fields import Faults
+from otelmon.document.fields import Problems
 from otelmon.document.load import parse_document
 from otelmon.document.model import Section
 from otelmon.errors import ConfigError
@@ -25,10 +25,10 @@ ON_BY_DEFAULT = [
 
 
 def expanded(text: str, interval: float = 15.0) -> tuple[Group, ...]:
-    faults = Faults()
+    problems = Problems()
     document = parse_document(text, name="otelmon.yaml", environ={})
-    groups = expand_alerts(document, faults, interval_seconds=interval)
-    faults.raise_any()
+    groups = expand_alerts(document, problems, interval_seconds=interval)
+    problems.raise_any()
     return groups
 
 
@@ -44,11 +44,11 @@ def bound(rule: AlertingRule) -> float:
 
 
 def test_without_any_section_the_built_in_rules_keep_their_defaults():
-    faults = Faults()
-    (group,) = expand_alerts(None, faults, interval_seconds=15.0)
+    problems = Problems()
+    (group,) = expand_alerts(None, problems, interval_seconds=15.0)
     assert [rule.name for rule in group.rules] == ON_BY_DEFAULT
     assert list(group.rules) == [builtins()[name].rule for name in ON_BY_DEFAULT]
-    assert faults.problems == []
+    assert problems.found == []
 
 
 def test_the_blocks_of_the_system_this_replaces_mean_what_they_meant():
@@ -193,10 +193,10 @@ def test_a_slow_interval_widens_windows_that_could_never_hold_two_samples():
 def test_an_empty_section_of_alerts_is_the_defaults():
     document = parse_document("alerts:\n", name="otelmon.yaml")
     assert isinstance(document, Section)
-    faults = Faults()
-    (group,) = expand_alerts(document.entries["alerts"].value, faults, interval_seconds=15.0)
+    problems = Problems()
+    (group,) = expand_alerts(document.entries["alerts"].value, problems, interval_seconds=15.0)
     assert [rule.name for rule in group.rules] == ON_BY_DEFAULT
-    assert faults.problems == []
+    assert problems.found == []
 
 
 def test_built_in_gauges_go_on_firing_without_data_and_ratios_do_not():

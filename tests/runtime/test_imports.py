@@ -19,7 +19,7 @@ def run(program: str, directory: Path) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("module", ["otelmon", "otelmon.promql.parse", "otelmon.rules.load", "otelmon.config"])
+@pytest.mark.parametrize("module", ["otelmon", "otelmon.promql.parse", "otelmon.rules.load", "otelmon.config.load"])
 def test_importing_loads_nothing_that_only_evaluation_needs(module: str, tmp_path: Path) -> None:
     assert run(f"import sys, {module}; print({_HEAVY} or 'nothing')", tmp_path) == "nothing"
 

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from otelmon.config import load_settings
+from otelmon.config.load import load_settings
 from otelmon.runtime.monitor import Monitor
 from otelmon.runtime.switch import PagingDecision
 from otelmon.testing import FakeClock

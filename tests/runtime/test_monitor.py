@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 
 import otelmon
-from otelmon.config import load_settings
+from otelmon.config.load import load_settings
 from otelmon.errors import ConfigError, NotRunningError
 from otelmon.rules.model import Severity
 from otelmon.runtime.monitor import Monitor

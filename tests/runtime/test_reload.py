@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from otelmon.config import Settings, load_settings
+from otelmon.config.load import load_settings
+from otelmon.config.settings import Settings
 from otelmon.errors import ConfigError
 from otelmon.promql.evaluation import Evaluation
 from otelmon.promql.query import Query

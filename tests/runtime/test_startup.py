@@ -13,7 +13,8 @@ import pytest
 from fastapi import FastAPI
 
 import otelmon
-from otelmon.config import Settings, load_settings
+from otelmon.config.load import load_settings
+from otelmon.config.settings import Settings
 from otelmon.runtime.startup import file_system_of, startup_line, startup_warnings
 from otelmon.runtime.switch import PagingDecision
 from otelmon.testing import assert_no_secret
@@ -163,7 +164,7 @@ HEAVY = """\
 import sys
 import otelmon
 from fastapi import FastAPI
-import otelmon.instrument.attach, otelmon.promql.parse, otelmon.rules.load, otelmon.config
+import otelmon.instrument.attach, otelmon.promql.parse, otelmon.rules.load, otelmon.config.load
 
 app = FastAPI()
 otelmon.start(app)

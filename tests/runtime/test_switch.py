@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 import otelmon
-from otelmon.config import PagingMode
+from otelmon.config.settings import PagingMode
 from otelmon.errors import ConfigError
 from otelmon.runtime.switch import decide_paging, development_sign
 

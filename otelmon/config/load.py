@@ -1,0 +1,275 @@
+"""Reads otelmon.yaml and the environment, once before anything starts.
+
+An environment variable wins over the file: it belongs to one deployment, the file to all of them. Whatever cannot be
+meant is an error that names the file, line and key (or the variable) and says what to write instead; all of them at
+once.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from otelmon.config.discord import read_discord
+from otelmon.config.files import find_config, matching, shown
+from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, DEFAULT_MAX_SERIES, PagingMode, Settings
+from otelmon.document.fields import Problems, as_boolean, set_fields
+from otelmon.document.load import read_document
+from otelmon.document.model import Scalar, Section, Value, describe, is_empty
+from otelmon.errors import ConfigError, Problem
+from otelmon.incidents.load import POLICY_KEYS, read_policy
+from otelmon.oncall.load import read_team
+from otelmon.oncall.people import Team
+from otelmon.rules.load import load_rule_file
+from otelmon.rules.model import AlertingRule, Group
+from otelmon.rules.short import expand_alerts
+from otelmon.variables import Variables
+
+_KEYS = (
+    "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
+    "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation", *POLICY_KEYS,
+)  # fmt: skip
+# Titles that a framework gives an application nobody has named.
+_DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
+_LONGEST_NAME = 200
+
+
+def load_settings(
+    config: str | Path | None, *, environ: Mapping[str, str], directory: Path, application: str | None = None
+) -> Settings:
+    """The settings of a configuration file (see :func:`find_config`) and the environment.
+
+    ``application`` is the title of the app, if it has one. Raises ConfigError with every problem found.
+    """
+    variables = Variables(environ)
+    disabled_by = variables.disabled_by()
+    if disabled_by is not None:
+        # The switch has to work also where the rest of the configuration is broken, so nothing of it is read.
+        reader = _Reader(None, Problems(), variables)
+        service, source = reader.service(application, directory)
+        instance, state_dir = reader.instance(), reader.state_dir(service, directory)
+        return Settings(
+            service=service, service_source=source, instance=instance, state_dir=state_dir, enabled=False,
+            disabled_by=disabled_by,
+        )  # fmt: skip
+    path = find_config(config, environ=environ, directory=directory)
+    problems = Problems()
+    document = None if path is None else read_document(path, name=shown(path), environ=environ)
+    if document is not None and not isinstance(document, Section):
+        problems.add(document, f"a section of keys expected, not {describe(document)}", hint="see `otelmon init`")
+        document = None
+    reader = _Reader(document, problems, variables)
+    settings = reader.settings(path, application, directory)
+    problems.found.extend(variables.problems)
+    problems.raise_any()
+    return settings
+
+
+def folder_name(service: str) -> str:
+    """The name of the folder in which a service keeps its state: its own, less what a path cannot have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", service).strip(".")[:100] or "_"
+
+
+class _Reader:
+    """Reads each setting from the environment and the document; notes problems and goes on with the default."""
+
+    def __init__(self, document: Section | None, problems: Problems, variables: Variables) -> None:
+        self.problems = problems
+        self.variables = variables
+        self.fields = None if document is None else set_fields(document, problems, known=_KEYS)
+
+    def settings(self, path: Path | None, application: str | None, directory: Path) -> Settings:
+        base = directory if path is None else path.parent
+        service, service_source = self.service(application, directory)
+        environment, environment_source = self.environment()
+        fields = self.fields
+        interval = None if fields is None else fields.duration("interval", low=1.0, high=3600.0)
+        interval = interval or DEFAULT_INTERVAL_SECONDS
+        alerts = None if fields is None else fields.value("alerts")
+        groups = expand_alerts(alerts, self.problems, interval_seconds=interval)
+        rule_files, file_groups = self.rule_files(base)
+        self.refuse_taken_names(groups, file_groups)
+        max_series = None if fields is None else fields.integer("max_series", low=100, high=10_000_000)
+        return Settings(
+            service=service,
+            service_source=service_source,
+            instance=self.instance(),
+            environment=environment,
+            environment_source=environment_source,
+            paging=self.paging(),
+            interval_seconds=interval,
+            state_dir=self.state_dir(service, base),
+            discord=read_discord(self.fields, self.variables, self.problems),
+            policy=read_policy(self.fields, self.problems),
+            team=self.team(),
+            exclude_paths=self.exclude_paths(),
+            runbook_base_url=self.runbook_base_url(),
+            max_series=max_series or DEFAULT_MAX_SERIES,
+            rule_files=rule_files,
+            rule_patterns=tuple(str((base / scalar.text).absolute()) for scalar in self._scalars("rule_files")),
+            groups=(*groups, *file_groups),
+            config_file=path,
+        )
+
+    def service(self, application: str | None, directory: Path) -> tuple[str, str]:
+        """The service's name and where it came from."""
+        written = self._text("service")
+        title = (application or "").strip()
+        candidates = (
+            (self.variables.text("OTEL_SERVICE_NAME"), "OTEL_SERVICE_NAME"),
+            (self.variables.resource_attributes().get("service.name"), "service.name in OTEL_RESOURCE_ATTRIBUTES"),
+            (written, "service: in the configuration file"),
+            (None if title in _DEFAULT_TITLES else title, "the application's title"),
+            (directory.absolute().name, "the directory's name"),
+        )
+        for name, source in candidates:
+            if name:
+                if len(name) > _LONGEST_NAME or not name.isprintable():
+                    message = f"the service name is longer than {_LONGEST_NAME} characters or has control characters"
+                    self.problems.found.append(Problem(file=source, message=message, hint="choose a short name"))
+                return name, source
+        hint = "write service: NAME into otelmon.yaml, or set OTEL_SERVICE_NAME"
+        self.problems.found.append(Problem(message="the service has no name", hint=hint))
+        return "unknown", "nowhere"
+
+    def environment(self) -> tuple[str | None, str]:
+        """The declared environment and where it came from."""
+        attributes = self.variables.resource_attributes()
+        in_attributes = "in OTEL_RESOURCE_ATTRIBUTES"
+        candidates = (
+            (self.variables.text("OTELMON_ENVIRONMENT"), "OTELMON_ENVIRONMENT"),
+            (attributes.get("deployment.environment.name"), f"deployment.environment.name {in_attributes}"),
+            (attributes.get("deployment.environment"), f"deployment.environment {in_attributes}"),
+            (self.variables.text("SENTRY_ENVIRONMENT"), "SENTRY_ENVIRONMENT"),
+            (self._text("environment"), "environment: in the configuration file"),
+        )
+        return next(((name, source) for name, source in candidates if name), (None, ""))
+
+    def instance(self) -> str:
+        """Which machine or pod this is: as set, else the host's name."""
+        declared = self.variables.resource_attributes().get("service.instance.id")
+        return declared or self._text("instance") or platform.node() or "localhost"
+
+    def paging(self) -> PagingMode:
+        """``paging:``, or OTELMON_PAGING over it."""
+        mode = PagingMode.AUTO
+        value = None if self.fields is None else self.fields.value("paging")
+        if self.fields is not None and value is not None:
+            found = _paging_mode(value)
+            if found is None:
+                self.fields.fault("paging", f"{describe(value)} is not known here", "write auto, on or off")
+            mode = found or mode
+        word = self.variables.text("OTELMON_PAGING")
+        if word is not None:
+            words = {"fault": "is not known here", "hint": "set it to auto, on or off"}
+            boolean = self.variables.boolean("OTELMON_PAGING", **words) if word.lower() != "auto" else None
+            mode = PagingMode.AUTO if boolean is None else PagingMode.ON if boolean else PagingMode.OFF
+        return mode
+
+    def state_dir(self, service: str, base: Path) -> Path:
+        """Where state is kept: OTELMON_STATE_DIR, ``state_dir:``, else the user's state directory, else /tmp."""
+        home = self.variables.text("HOME")
+        declared = self.variables.text("OTELMON_STATE_DIR")
+        written = self._text("state_dir")
+        # Services that share a directory (a volume, a home) must not take each other's alerts for theirs.
+        folder = folder_name(service)
+        if declared or written:
+            path = Path(declared or written or "")
+            if path.parts[:1] == ("~",) and home:
+                path = Path(home, *path.parts[1:])
+            return (path if declared else base / path) / folder
+        # A container may have no home; the app must start there all the same.
+        below = self.variables.text("XDG_STATE_HOME") or (f"{home}/.local/state" if home else tempfile.gettempdir())
+        return Path(below, "otelmon", folder)
+
+    def team(self) -> Team:
+        """``people:``, ``schedules:`` and ``escalation:``."""
+        if self.fields is None:
+            return Team()
+        people, schedules, escalation = (self.fields.value(name) for name in ("people", "schedules", "escalation"))
+        return read_team(people, schedules, escalation, self.problems)
+
+    def exclude_paths(self) -> tuple[str, ...]:
+        """``exclude_paths:``: paths that are not measured."""
+        paths: list[str] = []
+        for scalar in self._scalars("exclude_paths"):
+            if not scalar.text.startswith("/") or "*" in scalar.text[:-1]:
+                hint = "write a path such as /health, or /internal/* for all below"
+                self.problems.add(scalar, f"{scalar.shown} is no path", key="exclude_paths", hint=hint)
+            paths.append(scalar.text)
+        return tuple(paths)
+
+    def runbook_base_url(self) -> str | None:
+        """``runbook_base_url:``: where the team keeps its runbooks."""
+        url = self._text("runbook_base_url")
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
+        except ValueError:
+            valid = False
+        if not valid and self.fields is not None:
+            self.fields.fault("runbook_base_url", "is no address of a web page", "write https://...")
+        return url
+
+    def rule_files(self, base: Path) -> tuple[tuple[Path, ...], tuple[Group, ...]]:
+        """``rule_files:``: paths and globs, relative to the configuration file, and the groups in them."""
+        paths: list[Path] = []
+        groups: list[Group] = []
+        for scalar in self._scalars("rule_files"):
+            found = matching(base, scalar.text)
+            if not found:
+                message = f"{scalar.shown} matches no file"
+                self.problems.add(scalar, message, key="rule_files", hint=f"paths are relative to {shown(base)}/")
+            paths += [path for path in found if path not in paths]
+        for path in paths:
+            try:
+                groups += load_rule_file(path, name=shown(path))
+            except ConfigError as error:
+                self.problems.add_error(error)
+        return tuple(paths), tuple(groups)
+
+    def refuse_taken_names(self, groups: tuple[Group, ...], file_groups: tuple[Group, ...]) -> None:
+        """A rule file may have several rules of one name, as in Prometheus, but none of those that ``alerts:`` has."""
+        taken = {rule.name: rule.origin for group in groups for rule in group.rules}
+        for group in file_groups:
+            for rule in group.rules:
+                if isinstance(rule, AlertingRule) and rule.name in taken:
+                    origin = taken[rule.name]
+                    message = f"the alert {rule.name!r} is there already ({origin.file}:{origin.line})"
+                    problem = Problem(
+                        file=rule.origin.file, line=rule.origin.line, message=message, hint="give one another name"
+                    )
+                    self.problems.found.append(problem)
+
+    def _text(self, name: str) -> str | None:
+        text = None if self.fields is None else self.fields.text(name)
+        return None if text is None else text.strip()
+
+    def _scalars(self, name: str) -> list[Scalar]:
+        """A list of texts; a single one needs no brackets."""
+        value = None if self.fields is None else self.fields.value(name)
+        if self.fields is None or value is None:
+            return []
+        if isinstance(value, Scalar):
+            return [value]
+        listing = self.fields.listing(name)
+        found: list[Scalar] = []
+        for item in () if listing is None else listing.items:
+            if isinstance(item, Scalar) and not is_empty(item):
+                found.append(item)
+            else:
+                self.problems.add(item, f"text expected, not {describe(item)}", key=name)
+        return found
+
+
+def _paging_mode(value: Value) -> PagingMode | None:
+    switched = as_boolean(value)
+    if switched is not None:
+        return PagingMode.ON if switched else PagingMode.OFF
+    return PagingMode.AUTO if isinstance(value, Scalar) and value.text.strip().lower() == "auto" else None
