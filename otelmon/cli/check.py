@@ -9,15 +9,21 @@ from typing import Annotated
 
 import typer
 
+from otelmon.cli.commands import command_fault
 from otelmon.cli.options import errors_said, settings_for
+from otelmon.config.files import shown
 from otelmon.config.load import load_settings
 from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, Settings
+from otelmon.document.fields import did_you_mean
 from otelmon.document.load import read_document
 from otelmon.document.model import Section
-from otelmon.errors import OtelmonError
+from otelmon.errors import OtelmonError, Problem
 from otelmon.rules.advice import advice
+from otelmon.rules.builtin import builtins
 from otelmon.rules.load import load_rule_file
 from otelmon.rules.model import Group
+from otelmon.rules.runbook_check import check_runbook
+from otelmon.rules.runbooks import runbook_names
 
 
 def check(
@@ -30,21 +36,24 @@ def check(
     """Check configurations and Prometheus rule files; exit 1 and say file, line and what to write if any is wrong.
 
     What is allowed and yet probably not meant is a warning: thresholds that no value reaches, `for` and windows too
-    short for the interval, rules without severity or runbook.
+    short for the interval, rules without severity or runbook. Runbooks in the folder that a configuration names are
+    held to the form of the built-in ones.
     """
     wrong = warned = False
     if not files:
         with errors_said():
-            settings = settings_for(None)
-            warned = _warn(settings.groups, settings.interval_seconds)
-            typer.echo(_summary(settings))
+            used = settings_for(None)
+            wrong = _wrong_runbooks(used)
+            warned = _warn(used.groups, used.interval_seconds)
+            typer.echo(_summary(used))
     for path in files or ():
         try:
-            said, groups, interval = _check(path)
+            said, groups, interval, settings = _check(path)
         except OtelmonError as error:
             wrong = True
             typer.echo(str(error), err=True)
         else:
+            wrong = _wrong_runbooks(settings) or wrong
             warned = _warn(groups, interval) or warned
             typer.echo(f"{path}: {said}")
     if wrong or (strict and warned):
@@ -59,15 +68,35 @@ def _warn(groups: Iterable[Group], interval_seconds: float) -> bool:
     return bool(found)
 
 
-def _check(path: Path) -> tuple[str, tuple[Group, ...], float]:
-    """What a file that is well says, its rules, and how often they would be evaluated."""
+def _wrong_runbooks(settings: Settings | None) -> bool:
+    """Say what is wrong with the team's own runbooks; whether there is anything."""
+    if settings is None or settings.runbooks is None:
+        return False
+    alerts = {rule.name for rule in settings.alerting_rules()} | {
+        rule.annotations["runbook"] for rule in settings.alerting_rules() if "runbook" in rule.annotations
+    }
+    known = runbook_names(settings.runbooks)
+    problems: list[Problem] = []
+    for path in sorted(settings.runbooks.glob("*.md")):
+        if path.stem not in alerts and path.stem not in builtins():
+            hint = did_you_mean(path.stem, alerts) or "name it as the alert, or leave it out"
+            problems.append(Problem(file=shown(path), message=f"there is no alert {path.stem!r}", hint=hint))
+        text = path.read_text(encoding="utf-8", errors="replace")
+        problems += check_runbook(text, file=shown(path), known=known, command_fault=command_fault)
+    for problem in problems:
+        typer.echo(str(problem), err=True)
+    return bool(problems)
+
+
+def _check(path: Path) -> tuple[str, tuple[Group, ...], float, Settings | None]:
+    """What a file that is well says, its rules, how often they would be evaluated, and the settings if it has any."""
     document = read_document(path, name=str(path), environ=os.environ)
     if isinstance(document, Section) and "groups" in document.entries:
         groups = load_rule_file(path)
         said = f"{sum(len(group.rules) for group in groups)} rules in {len(groups)} groups, all well"
-        return said, groups, DEFAULT_INTERVAL_SECONDS
+        return said, groups, DEFAULT_INTERVAL_SECONDS, None
     settings = load_settings(path, environ=os.environ, directory=path.parent)
-    return _summary(settings), settings.groups, settings.interval_seconds
+    return _summary(settings), settings.groups, settings.interval_seconds, settings
 
 
 def _summary(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from otelmon.cli.query import query
 from otelmon.cli.reload import reload
 from otelmon.cli.resolve import resolve
 from otelmon.cli.rules import rules
+from otelmon.cli.runbook import runbook
 from otelmon.cli.silence import silence
 from otelmon.cli.test import run_tests
 
@@ -49,6 +50,7 @@ app.command()(ack)
 app.command()(query)
 app.command()(reload)
 app.command()(resolve)
+app.command()(runbook)
 app.add_typer(incidents, name="incidents")
 app.add_typer(silence, name="silence")
 app.add_typer(page, name="page")

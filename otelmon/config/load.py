@@ -31,7 +31,8 @@ from otelmon.variables import Variables
 
 _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
-    "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation", *POLICY_KEYS,
+    "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation", "runbooks",
+    *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -108,6 +109,7 @@ class _Reader:
             team=self.team(),
             exclude_paths=self.exclude_paths(),
             runbook_base_url=self.runbook_base_url(),
+            runbooks=self.runbooks(base),
             max_series=max_series or DEFAULT_MAX_SERIES,
             rule_files=rule_files,
             rule_patterns=tuple(str((base / scalar.text).absolute()) for scalar in self._scalars("rule_files")),
@@ -216,6 +218,17 @@ class _Reader:
         if not valid and self.fields is not None:
             self.fields.fault("runbook_base_url", "is no address of a web page", "write https://...")
         return url
+
+    def runbooks(self, base: Path) -> Path | None:
+        """``runbooks:``: the folder of the team's own runbooks, relative to the configuration file."""
+        written = self._text("runbooks")
+        if written is None or self.fields is None:
+            return None
+        folder = (base / written).absolute()
+        if not folder.is_dir():
+            hint = f"make the folder; paths are relative to {shown(base)}/"
+            self.fields.fault("runbooks", f"{written!r} is no folder", hint)
+        return folder
 
     def rule_files(self, base: Path) -> tuple[tuple[Path, ...], tuple[Group, ...]]:
         """``rule_files:``: paths and globs, relative to the configuration file, and the groups in them."""

@@ -1,4 +1,4 @@
-"""Runbooks: what to do about an alert. One Markdown file for each built-in alert ships with otelmon.
+"""Runbooks: what to do about an alert. One Markdown file a built-in alert ships with otelmon, a team adds its own.
 
 All have the same headings, in the same order; the page quotes the first steps, so that they are at hand on a phone.
 """
@@ -16,35 +16,62 @@ HEADINGS = (
     "What it means", "First five minutes", "Likely causes", "Mitigation", "How to know it is over", "Escalate",
     "Tune or silence",
 )  # fmt: skip
+_CHECKOUT = Path(__file__).parents[2] / "runbooks"
 # Longer names are no file names anywhere.
-_NAME = re.compile(r"[a-z0-9_]{1,100}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
 _STEP = re.compile(r"^[0-9]+\. (.+(?:\n(?: {2,}\S.*))*)", re.MULTILINE)
 _STEPS_IN_A_PAGE = 3
 _ADDRESS = re.compile(r"https?://\S+")
 
 
-@cache
-def runbook_text(name: str) -> str | None:
-    """The built-in runbook of a name, as Markdown; None where there is none."""
+def runbook_text(name: str, folder: Path | None = None) -> str | None:
+    """The runbook of a name, as Markdown: the team's own in ``folder``, else the built-in one; None without either."""
     if not _NAME.fullmatch(name):
         return None
+    own = None if folder is None else folder / f"{name}.md"
+    try:
+        if own is not None and own.is_file():
+            return own.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        pass  # the built-in one is better than none
+    return _builtin_text(name)
+
+
+def runbook_names(folder: Path | None = None) -> tuple[str, ...]:
+    """The names of all runbooks: those that ship with otelmon and the team's own in ``folder``; sorted."""
+    packaged = files("otelmon").joinpath("runbooks")
+    shipped = [each.name for each in packaged.iterdir()] if packaged.is_dir() else []
+    found = [*shipped, *(path.name for path in _CHECKOUT.glob("*.md"))]
+    if folder is not None:
+        found += [path.name for path in folder.glob("*.md")]
+    return tuple(sorted({name.removesuffix(".md") for name in found if name.endswith(".md")}))
+
+
+@cache
+def _builtin_text(name: str) -> str | None:
     packaged = files("otelmon").joinpath("runbooks", f"{name}.md")
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
     # A source checkout has them beside the package; the wheel takes them into it.
-    checkout = Path(__file__).parents[2] / "runbooks" / f"{name}.md"
+    checkout = _CHECKOUT / f"{name}.md"
     return checkout.read_text(encoding="utf-8") if checkout.is_file() else None
 
 
-def first_steps(name: str) -> tuple[str, ...]:
-    """The first three numbered steps of a built-in runbook, each on one line; empty where there is no such runbook."""
-    text = runbook_text(name)
-    if text is None:
-        return ()
-    _, _, section = text.partition(f"## {HEADINGS[1]}\n")
-    section = section.partition("\n## ")[0]
-    steps = [" ".join(step.split()) for step in _STEP.findall(section)]
-    return tuple(steps[:_STEPS_IN_A_PAGE])
+def first_steps(name: str, folder: Path | None = None) -> tuple[str, ...]:
+    """The first three numbered steps of a runbook, each on one line; empty where there is no such runbook."""
+    text = runbook_text(name, folder)
+    return () if text is None else numbered_steps(section(text, HEADINGS[1]))[:_STEPS_IN_A_PAGE]
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading of the second level; empty where there is no such heading."""
+    _, _, rest = text.partition(f"\n## {heading}\n")
+    return rest.partition("\n## ")[0]
+
+
+def numbered_steps(text: str) -> tuple[str, ...]:
+    """The items of a numbered list, each on one line."""
+    return tuple(" ".join(step.split()) for step in _STEP.findall(text))
 
 
 def runbook_link(name: str, annotations: Mapping[str, str], base_url: str | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from otelmon.clock import Clock
 from otelmon.collect.collector import Collector
@@ -130,7 +131,7 @@ def about(settings: Settings) -> Context:
         environment=settings.environment or "",
         instance=settings.instance,
         runbooks=settings.runbook_base_url or "",
-        first_steps=first_steps,
+        first_steps=partial(first_steps, folder=settings.runbooks),
     )
 
 
