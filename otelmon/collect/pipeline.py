@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 from otelmon.collect.meter import OwnMeter
-from otelmon.collect.reader import Reader, wants_exponential
+from otelmon.collect.reader import Reader, offered_reader, wants_exponential
 from otelmon.faults import Faults, logger
 
 _METER_NAME = "otelmon"
@@ -73,6 +73,10 @@ def open_pipeline(
     set_before = metrics.get_meter_provider()
     if isinstance(set_before, MeterProvider):
         own = set_before in _own
+        offered = None if own else offered_reader()
+        if offered is not None:
+            offered.faults = faults or offered.faults
+            return _pipeline(set_before, offered, portable=True, exponential=exponential)
         reader = Reader(exponential=exponential, exact_requests=not own, faults=faults)
         return _on_provider(set_before, reader, portable=not own, exponential=exponential)
     provider = _new_provider(_resource(service_name, environment, host))
@@ -95,6 +99,10 @@ def open_pipeline(
 
 def _on_provider(provider: MeterProvider, reader: Reader, *, portable: bool, exponential: bool) -> Pipeline:
     provider.add_metric_reader(reader)
+    return _pipeline(provider, reader, portable=portable, exponential=exponential)
+
+
+def _pipeline(provider: MeterProvider, reader: Reader, *, portable: bool, exponential: bool) -> Pipeline:
     return Pipeline(
         reader=reader,
         provider=provider,

@@ -39,6 +39,19 @@ def wants_exponential(environ: Mapping[str, str]) -> bool:
     return asked.strip().lower() == "base2_exponential_bucket_histogram"
 
 
+# Readers that the SDK's own configuration has made and put on its provider, until a pipeline takes them up.
+_offered: list[Reader] = []
+
+
+def offered_reader() -> Reader | None:
+    """The reader that waits on the application's provider, if one does; it waits no more."""
+    while _offered:
+        reader = _offered.pop()
+        if not reader.closed:
+            return reader
+    return None
+
+
 class Reader(MetricReader):
     """A cumulative metric reader without a thread of its own: whoever calls ``pull`` collects.
 
@@ -66,6 +79,10 @@ class Reader(MetricReader):
         self._last_end = 0
         self._once = OnceFilter(self._note)
         logging.getLogger(_CALLBACK_LOGGER).addFilter(self._once)
+
+    def offer(self) -> None:
+        """Wait for the pipeline that is opened in this process: it takes up this reader instead of adding another."""
+        _offered.append(self)
 
     @property
     def closed(self) -> bool:

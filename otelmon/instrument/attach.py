@@ -10,6 +10,7 @@ from otelmon.errors import ConfigError, Problem
 from otelmon.faults import Faults
 from otelmon.instrument.frameworks import (
     Framework,
+    chain,
     framework_of,
     watch_django,
     watch_litestar,
@@ -90,21 +91,23 @@ def wrap(
     """Count the requests of any ASGI application from outside: returns the ASGI callable to serve instead.
 
     Arguments as for `attach`. An app that `attach` watches too is counted once, and one that is wrapped already is
-    returned as it is. Route templates are known for the four frameworks of `attach` and for Django, else where the
-    app leaves them in the scope by their conventions. Raises ConfigError for what cannot be called.
+    returned as it is. Route templates are known for the four frameworks of `attach` and for Django, also within other
+    middleware, else where the app leaves them in the scope by their conventions. Raises ConfigError for what cannot
+    be called.
     """
     if isinstance(app, RequestMiddleware):
         return app
     if not callable(app):
         message = f"otelmon.wrap was given {type(app).__name__}, which is no ASGI application"
         raise ConfigError([Problem(message=message, hint="pass the application object that the server is given")])
-    framework = framework_of(app)
+    inner = next((layer for layer in chain(app) if framework_of(layer) is not Framework.ASGI), app)
+    framework = framework_of(inner)
     faults = faults or Faults()
     middleware = RequestMiddleware(
         app,
         recorder,
         root=app,
-        route_of=_route_of(app, framework),
+        route_of=_route_of(inner, framework),
         lifecycle=Lifecycle(on_start, on_stop, faults),
         faults=faults,
         excluded=excluded,
@@ -112,11 +115,11 @@ def wrap(
         answers_lifespan=framework is Framework.DJANGO,
     )
     if framework is Framework.DJANGO:
-        watch_django(app)
+        watch_django(inner)
     elif framework is Framework.LITESTAR:
-        watch_litestar_errors(app)
+        watch_litestar_errors(inner)
     elif framework is Framework.QUART:
-        watch_quart(app)
+        watch_quart(inner)
     return middleware
 
 

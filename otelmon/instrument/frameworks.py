@@ -25,6 +25,7 @@ class Framework(StrEnum):
     ASGI = "asgi"
 
 
+_MOST_LAYERS = 50
 _CLASSES = {
     "fastapi.applications.FastAPI": Framework.FASTAPI,
     "starlette.applications.Starlette": Framework.STARLETTE,
@@ -41,6 +42,17 @@ def framework_of(app: Any) -> Framework:
         if found is not None:
             return found
     return Framework.ASGI
+
+
+def chain(app: Any) -> tuple[Any, ...]:
+    """An application and those that it wraps, outer before inner, by the convention that a middleware has ``.app``."""
+    layers = [app]
+    while framework_of(layers[-1]) is Framework.ASGI and len(layers) < _MOST_LAYERS:
+        inner = getattr(layers[-1], "app", None)
+        if inner is None or not callable(inner) or inner in layers:
+            break
+        layers.append(inner)
+    return tuple(layers)
 
 
 def watch_litestar(app: Any, middleware: RequestMiddleware) -> None:

@@ -14,6 +14,7 @@ from opentelemetry.sdk.resources import Resource
 
 from otelmon.collect.collector import Collector
 from otelmon.collect.pipeline import Pipeline, open_pipeline
+from otelmon.runtime.auto import MetricsExporter
 from tests.collect.making import START, by_text
 from tests.collect.test_reader import metrics_of
 
@@ -68,6 +69,33 @@ def test_an_app_s_own_provider_is_used_and_never_replaced(caplog: pytest.LogCapt
     metrics.get_meter("app").create_counter("later").add(1)
     assert "later" in metrics_of(theirs.get_metrics_data())
     assert caplog.records == []
+
+
+def test_a_reader_that_the_sdk_s_configuration_made_is_taken_up_and_no_second_one_added() -> None:
+    """OTEL_METRICS_EXPORTER=otelmon: the SDK makes the reader, with its arguments, and puts it on its provider."""
+    reader = MetricsExporter(anything="from a declarative configuration")
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    metrics.set_meter_provider(provider)
+    pipeline = opened()
+    assert pipeline.reader is reader
+    assert pipeline.portable
+    metrics.get_meter("app").create_counter("orders").add(1)
+    assert "orders" in names(pipeline)
+    pipeline.close()
+    again = opened()
+    assert again.reader is not reader
+    metrics.get_meter("app").create_counter("later").add(1)
+    assert "later" in names(again)
+    again.close()
+
+
+def test_switched_off_the_reader_of_the_sdk_s_configuration_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTELMON_ENABLED", "false")
+    reader = MetricsExporter()
+    metrics.set_meter_provider(MeterProvider([reader], shutdown_on_exit=False))
+    pipeline = opened()
+    assert pipeline.reader is not reader
+    pipeline.close()
 
 
 def test_a_provider_that_takes_no_readers_is_left_alone_and_said(caplog: pytest.LogCaptureFixture) -> None:

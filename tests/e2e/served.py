@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +57,7 @@ def vitals() -> dict[str, float | None]:
 """
 # What would decide for the app if it leaked in from the machine or from pytest.
 _FOREIGN = ("OTEL", "DISCORD", "SENTRY", "PYTEST", "UVICORN", "XDG_STATE")
+UVICORN = (sys.executable, "-m", "uvicorn")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 
@@ -72,7 +73,7 @@ class Served:
 
     The port is bound before the process starts: a request waits in its backlog until the app serves, so nothing polls
     for readiness. ``folder`` holds app.py, otelmon.yaml and the state directory; a second Served on the same folder is
-    the app restarted.
+    the app restarted. ``command`` is another command line than uvicorn's, made for the file number of the bound socket.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Served:
         environ: Mapping[str, str] | None = None,
         options: tuple[str, ...] = (),
         target: str = "app:app",
+        command: Callable[[int], Sequence[str]] | None = None,
     ) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "app.py").write_text(app, encoding="utf-8")
@@ -96,7 +98,7 @@ class Served:
             self.environ["DISCORD_WEBHOOK_URL"] = webhook_url
         self.environ.update(environ or {})
         self._options = options
-        self._target = target
+        self._command = command or (lambda fd: [*UVICORN, target, "--fd", str(fd), "--no-access-log"])
         self._lines: list[str] = []
         self._logged = threading.Condition()
         self._client = httpx.Client(timeout=_START_SECONDS, trust_env=False)
@@ -105,9 +107,8 @@ class Served:
     def __enter__(self) -> Self:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            command = [sys.executable, "-m", "uvicorn", self._target, "--fd", str(listener.fileno()), "--no-access-log"]
             self.process = subprocess.Popen(
-                [*command, *self._options],
+                [*self._command(listener.fileno()), *self._options],
                 cwd=self.folder,
                 env=self.environ,
                 pass_fds=[listener.fileno()],
