@@ -44,6 +44,7 @@ class WatchedRule:
     hold_restored_until: datetime | None = None
     alerts: Alerts = field(default_factory=dict)
     recorded: frozenset[Labels] = frozenset()
+    since: float | None = None  # unix seconds of the first evaluation of this expression
     last: LastEvaluation | None = None
 
 
@@ -152,6 +153,7 @@ class RuleRunner:
     def _run_rule(self, watched: WatchedRule, window: Window, at: float) -> tuple[Transition, ...]:
         name = watched.rule.name
         began = self._monotonic()
+        watched.since = at if watched.since is None else watched.since
         selected, problem = 0, ""
         transitions: tuple[Transition, ...] = ()
         try:
@@ -253,6 +255,8 @@ class RuleRunner:
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: move what is remembered of time by as much."""
         self._due_at = {key: at + seconds for key, at in self._due_at.items()}
+        for watched in self.watched:
+            watched.since = None if watched.since is None else watched.since + seconds
         for watched in self._alerting():
             watched.alerts = shift(watched.alerts, seconds)
             if watched.hold_restored_until is not None:
@@ -286,7 +290,7 @@ def _watch(key: str, rule: Rule, group: Group, before: WatchedRule | None) -> Wa
     watched = _compiled(key, rule, group)
     if before is not None:
         if before.rule.text == rule.text:
-            watched.query = before.query  # with its plans
+            watched.query, watched.since = before.query, before.since  # the query with its plans
         watched.alerts, watched.recorded, watched.last = before.alerts, before.recorded, before.last
         watched.hold_restored_until = before.hold_restored_until
     return watched
