@@ -28,14 +28,14 @@ def extended(node: Call, matrix: Matrix, start: float, end: float, *, smoothed: 
     """
     size = len(matrix.shape)
     values, present = np.full(size, np.nan), np.zeros(size, dtype=np.bool_)
-    for position, times, numbers in _series(matrix):
+    for position, times, numbers in series_of(matrix):
         found = _one(node.function, times, numbers, start, end, smoothed=smoothed)
         if found is not None:
             values[position], present[position] = found, True
     return nameless(matrix, values, present)
 
 
-def _series(matrix: Matrix) -> Iterator[tuple[int, list[float], list[float]]]:
+def series_of(matrix: Matrix) -> Iterator[tuple[int, list[float], list[float]]]:
     """Position, times and values of each series that has samples; EvaluationError where one has native histograms."""
     if bool((matrix.histogram_count > 0).any()):
         raise EvaluationError("smoothed and anchored modifiers do not work with native histograms")
@@ -51,28 +51,39 @@ def _series(matrix: Matrix) -> Iterator[tuple[int, list[float], list[float]]]:
 def _one(
     function: str, times: list[float], values: list[float], start: float, end: float, *, smoothed: bool
 ) -> float | None:
+    counter = function in _OF_COUNTERS
+    ends = ends_of(times, values, start, end, smoothed=smoothed, counter=counter)
+    if ends is None:
+        return None
+    left, right = ends
+    inside = [value for time, value in zip(times, values, strict=True) if start < time < end]
+    pairs = list(pairwise([left, *inside, right]))
+    if function == "resets":
+        return float(sum(after < before for before, after in pairs))
+    if function == "changes":
+        return float(sum(after != before and not (isnan(before) and isnan(after)) for before, after in pairs))
+    change = right - left
+    if counter:
+        change += sum(before for before, after in pairs if after < before)
+    return change / (end - start) if function == "rate" else change
+
+
+def ends_of(
+    times: list[float], values: list[float], start: float, end: float, *, smoothed: bool, counter: bool = False
+) -> tuple[float, float] | None:
+    """The values of a series at the start and at the end of a range; None where it has none after the start."""
     last = len(times) - 1
     first = max(0, bisect_right(times, start, 0, last) - 1)
     if smoothed:
         last = bisect_left(times, end, 0, last)
     if times[last] <= start:
         return None
-    if function in ("changes", "resets"):
-        pairs = pairwise(values[first:])
-        if function == "resets":
-            return float(sum(after < before for before, after in pairs))
-        return float(sum(after != before and not (isnan(before) and isnan(after)) for before, after in pairs))
-    counter = function in _OF_COUNTERS
     left, right = values[first], values[last]
     if smoothed and times[first] < start:
         left = between(times[first : first + 2], values[first : first + 2], start, reset_to_zero=counter)
     if smoothed and last > 0 and times[last] > end:
         right = between(times[last - 1 : last + 1], values[last - 1 : last + 1], end, added_up=counter)
-    change = right - left
-    if counter:
-        inside = values[first + (times[first] <= start) : last + (times[last] < end)]
-        change += sum(before for before, after in pairwise([left, *inside, right]) if after < before)
-    return change / (end - start) if function == "rate" else change
+    return left, right
 
 
 def between(
@@ -98,7 +109,7 @@ def smoothed_instant(matrix: Matrix, at: float) -> Vector:
     """
     size = len(matrix.shape)
     values, present = np.full(size, np.nan), np.zeros(size, dtype=np.bool_)
-    for position, times, found in _series(matrix):
+    for position, times, found in series_of(matrix):
         after = bisect_left(times, at)
         if after < len(times) and times[after] == at:
             values[position], present[position] = found[after], True
