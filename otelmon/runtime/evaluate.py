@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -13,13 +14,16 @@ from otelmon.alerts.step import remove, step
 from otelmon.alerts.wording import wording
 from otelmon.clock import SystemClock
 from otelmon.collect.pace import Pace
+from otelmon.errors import PromQLError
 from otelmon.faults import Faults
 from otelmon.labels import EMPTY_LABELS, METRIC_NAME, Labels
 from otelmon.promql.analyze import condition, lookback_seconds
 from otelmon.promql.evaluation import Condition, Evaluation, Failed
+from otelmon.promql.parse import parse
 from otelmon.promql.query import Query
 from otelmon.rules.identity import rule_keys
 from otelmon.rules.model import AlertingRule, Group, RecordingRule, Rule
+from otelmon.rules.template import queries
 from otelmon.sample import STALE, Sample
 from otelmon.window.window import Window
 
@@ -264,11 +268,16 @@ class RuleRunner:
 
 
 def rule_lookback_seconds(rule: Rule) -> float:
-    """How far a rule's expressions look back."""
-    own = lookback_seconds(rule.expr)
-    if not isinstance(rule, AlertingRule) or rule.resolve_when is None or rule.resolve_when.expr is None:
-        return own
-    return max(own, lookback_seconds(rule.resolve_when.expr))
+    """How far a rule's expressions look back; also what its templates ask, as far as it can be told beforehand."""
+    looked = [lookback_seconds(rule.expr)]
+    if isinstance(rule, AlertingRule):
+        if rule.resolve_when is not None and rule.resolve_when.expr is not None:
+            looked.append(lookback_seconds(rule.resolve_when.expr))
+        for text in (*rule.labels.values(), *rule.annotations.values()):
+            for asked in queries(text):
+                with suppress(PromQLError):  # no expression, or not a whole one: the page will say so
+                    looked.append(lookback_seconds(parse(asked)))
+    return max(looked)
 
 
 def _group_key(group: Group) -> GroupKey:

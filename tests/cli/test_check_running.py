@@ -76,3 +76,17 @@ def test_where_no_app_runs_there_is_no_such_advice(tmp_path: Path, monkeypatch: 
     (tmp_path / "otelmon.yaml").write_text(CONFIG)
     (tmp_path / "own.yml").write_text(OWN)
     assert "advice" not in check()
+
+
+def test_query_does_not_need_the_configuration_where_the_state_directory_is_named(running: Path) -> None:
+    (running / "otelmon.yaml").write_text("service: [broken\n")
+    refused = CliRunner().invoke(app, ["query", "1 + 1"])
+    assert refused.exit_code == 1
+    assert "otelmon.yaml" in refused.stderr
+    assert "write --state-dir PATH" in refused.stderr
+    for arguments in ((str(running),), (str(running / "shop"),), (str(running), "--service", "shop")):
+        said = CliRunner().invoke(app, ["query", "1 + 1", "--state-dir", *arguments])
+        assert said.exit_code == 0, said.output
+        assert "2" in said.stdout
+    lost = CliRunner().invoke(app, ["query", "1 + 1", "--state-dir", str(running / "nowhere")])
+    assert (lost.exit_code, "no service keeps state" in lost.stderr) == (1, True)
