@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otelmon.automaton import Automaton, doubles, takes_long
-from otelmon.errors import PromQLError
-from otelmon.promql.parse import parse
-from otelmon.promql.supported import check_supported
-from otelmon.re2 import full_match, read, translate
+from otelmon.captures import Captures
+from otelmon.re2 import find_groups, full_match, read, translate
+from otelmon.re2_reader import read_pattern
 
 PIECES = st.recursive(
     st.sampled_from(["a", "b", ".", "[ab]", "[^a]", "\\b", "^", "$", "(?i)A", ""]),
@@ -59,7 +58,38 @@ def test_ordinary_patterns_are_left_to_re() -> None:
     assert not doubles(read("(.*)-(.*)-(.*)-(.*)"))
 
 
-def test_label_replace_refuses_a_pattern_whose_groups_could_take_for_ever() -> None:
-    text = 'label_replace(up, "to", "$1", "from", "(a+)+b")'
-    with pytest.raises(PromQLError, match="nested repetitions"):
-        check_supported(parse(text), text)
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("(a+)+", "aaa"),
+        ("(a|ab)(c|bcd)*(d*)", "abcd"),
+        ("(?:(\\w+)-?)+", "ab-cd-ef"),
+        ("(?P<first>(?:x|y)+?)(?P<rest>.*)", "xyxy"),
+        ("((a)|(b))*", "ab"),
+        ("(a*?)(a*)(b?)(c?)(d?)(e?)(f?)(g?)(h?)", "aab"),
+        ("(.*)-(.*)-(.*)-(.*)", "a-b-c-d-e"),
+        ("(\\ba+\\b ?)+(z)?", "aa aaa"),
+        ("(a{2,3})+", "aaaaa"),
+        ("(no)+", "yes"),
+    ],
+)
+def test_the_groups_found_in_linear_time_are_those_of_a_backtracking_matcher(pattern: str, text: str) -> None:
+    found = re.compile(pattern, re.DOTALL | re.ASCII).fullmatch(text)
+    captures = Captures(read_pattern(pattern, captures=True))
+    expected = None if found is None else (found.group(), *found.groups())
+    # Go forgets nothing of an earlier round either, see regexp's own tests.
+    assert captures.match(text) == expected
+    ours = find_groups(pattern)(text)
+    assert (None if ours is None else ours.texts) == expected
+    if ours is not None and "first" in ours.names:
+        assert ours.text("first") + ours.text("rest") == text
+        assert (ours.text("nobody"), ours.text("7")) == ("", "")
+
+
+def test_groups_are_found_where_backtracking_would_hang() -> None:
+    before = time.process_time()
+    assert find_groups("(a+)+b")("a" * 200) is None
+    found = find_groups("(a+)+b")("a" * 200 + "b")
+    assert found is not None
+    assert found.texts == ("a" * 200 + "b", "a" * 200)
+    assert time.process_time() - before < 5

@@ -11,6 +11,7 @@ import typer
 
 from otelmon.cli.commands import command_fault
 from otelmon.cli.options import errors_said, settings_for
+from otelmon.cli.unmatched import running_rules, unmatched_advice
 from otelmon.config.files import shown
 from otelmon.config.load import load_settings
 from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, Settings
@@ -36,16 +37,18 @@ def check(
     """Check configurations and Prometheus rule files; exit 1 and say file, line and what to write if any is wrong.
 
     What is allowed and yet probably not meant is a warning: thresholds that no value reaches, `for` and windows too
-    short for the interval, rules without severity or runbook. Runbooks in the folder that a configuration names are
-    held to the form of the built-in ones.
+    short for the interval, rules without severity or runbook. Where the app runs with these rules, selectors that have
+    matched no series in it are told too, as advice that --strict does not count.
+    Runbooks in the folder that a configuration names are held to the form of the built-in ones.
     """
     wrong = warned = False
     if not files:
         with errors_said():
-            used = settings_for(None)
-            wrong = _wrong_runbooks(used)
-            warned = _warn(used.groups, used.interval_seconds)
-            typer.echo(_summary(used))
+            here = settings_for(None)
+            wrong = _wrong_runbooks(here)
+            warned = _warn(here.groups, here.interval_seconds)
+            _advise(here.groups, here)
+            typer.echo(_summary(here))
     for path in files or ():
         try:
             said, groups, interval, settings = _check(path)
@@ -53,8 +56,10 @@ def check(
             wrong = True
             typer.echo(str(error), err=True)
         else:
-            wrong = _wrong_runbooks(settings) or wrong
+            if settings is not None and settings.config_file == path:
+                wrong = _wrong_runbooks(settings) or wrong
             warned = _warn(groups, interval) or warned
+            _advise(groups, settings)
             typer.echo(f"{path}: {said}")
     if wrong or (strict and warned):
         raise typer.Exit(1)
@@ -68,9 +73,9 @@ def _warn(groups: Iterable[Group], interval_seconds: float) -> bool:
     return bool(found)
 
 
-def _wrong_runbooks(settings: Settings | None) -> bool:
+def _wrong_runbooks(settings: Settings) -> bool:
     """Say what is wrong with the team's own runbooks; whether there is anything."""
-    if settings is None or settings.runbooks is None:
+    if settings.runbooks is None:
         return False
     alerts = {rule.name for rule in settings.alerting_rules()} | {
         rule.annotations["runbook"] for rule in settings.alerting_rules() if "runbook" in rule.annotations
@@ -88,13 +93,27 @@ def _wrong_runbooks(settings: Settings | None) -> bool:
     return bool(problems)
 
 
+def _advise(groups: Iterable[Group], settings: Settings | None) -> None:
+    """Say what a monitor that runs by these settings has found nothing for."""
+    for problem in unmatched_advice(groups, running_rules(settings)) if settings is not None else ():
+        typer.echo(f"advice: {problem}", err=True)
+
+
+def _settings_here() -> Settings | None:
+    """The settings of the app in this folder, whose monitor may have a rule file; None where they are not well."""
+    try:
+        return settings_for(None)
+    except OtelmonError:
+        return None
+
+
 def _check(path: Path) -> tuple[str, tuple[Group, ...], float, Settings | None]:
-    """What a file that is well says, its rules, how often they would be evaluated, and the settings if it has any."""
+    """What a file that is well says, its rules, how often they would be evaluated, and whose monitor may run them."""
     document = read_document(path, name=str(path), environ=os.environ)
     if isinstance(document, Section) and "groups" in document.entries:
         groups = load_rule_file(path)
         said = f"{sum(len(group.rules) for group in groups)} rules in {len(groups)} groups, all well"
-        return said, groups, DEFAULT_INTERVAL_SECONDS, None
+        return said, groups, DEFAULT_INTERVAL_SECONDS, _settings_here()
     settings = load_settings(path, environ=os.environ, directory=path.parent)
     return _summary(settings), settings.groups, settings.interval_seconds, settings
 

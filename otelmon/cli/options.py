@@ -71,6 +71,20 @@ def state_folder(settings: Settings, service: str | None) -> Path:
     raise StateError(f"no state of {service or settings.service} in {beside}; write --service NAME, one of {names}")
 
 
+def folder_in(state_dir: Path, service: str | None) -> Path:
+    """The folder of a service in a state directory as OTELMON_STATE_DIR names it, or that folder itself."""
+    if service is not None:
+        return state_dir / folder_name(service)
+    kept = [state_dir] if (state_dir / STATE_FILE).exists() else []
+    kept = kept or sorted(path.parent for path in state_dir.glob(f"*/{STATE_FILE}"))
+    if len(kept) == 1:
+        return kept[0]
+    if not kept:
+        raise StateError(f"no service keeps state in {state_dir}")
+    names = ", ".join(path.name for path in kept)
+    raise StateError(f"several services keep state in {state_dir}; write --service NAME, one of {names}")
+
+
 @contextmanager
 def errors_said() -> Iterator[None]:
     """Turn an error of otelmon's into its text on standard error and exit code 1."""

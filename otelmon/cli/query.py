@@ -7,15 +7,16 @@ import math
 import re
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from otelmon.cli.options import ConfigOption, ServiceOption, errors_said, settings_for, state_folder
-from otelmon.duration import parse_duration
-from otelmon.errors import OtelmonError
+from otelmon.cli.options import ConfigOption, ServiceOption, errors_said, folder_in, settings_for, state_folder
+from otelmon.duration import read_duration
+from otelmon.errors import ConfigError, OtelmonError
 from otelmon.labels import Labels
 from otelmon.runtime.control import ask
 
@@ -39,11 +40,15 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     service: ServiceOption = None,
     config: ConfigOption = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option("--state-dir", help="The app's state directory; the configuration is not read then."),
+    ] = None,
 ) -> None:
     """Evaluate an expression over what the running monitor has in memory."""
     with errors_said():
         request = _request(expr, at, over, step, now=time.time())
-        said = ask(state_folder(settings_for(config), service), request)
+        said = ask(_folder(config, service, state_dir), request)
     if as_json:
         typer.echo(json.dumps(said, indent=2))
         return
@@ -65,6 +70,17 @@ def query(
         typer.echo(warning, err=True)
 
 
+def _folder(config: Path | None, service: str | None, state_dir: Path | None) -> Path:
+    """Where the app keeps its state. A configuration that is broken now need not be in the way of asking the app."""
+    if state_dir is not None:
+        return folder_in(state_dir, service)
+    try:
+        return state_folder(settings_for(config), service)
+    except ConfigError as error:
+        hint = "the configuration is read only to find the app's state: write --state-dir PATH to do without"
+        raise ArgumentError(f"{error}\n{hint}") from error
+
+
 def _request(expr: str, at: str | None, over: str | None, step: str | None, *, now: float) -> dict[str, Any]:
     if over is None:
         if step is not None:
@@ -83,7 +99,7 @@ def _instant(text: str, now: float) -> float:
     if _NUMBER.fullmatch(text):
         return float(text)
     try:
-        return now - parse_duration(text)
+        return now - read_duration(text)
     except (ValueError, OverflowError):
         pass
     try:
@@ -94,7 +110,7 @@ def _instant(text: str, now: float) -> float:
 
 def _duration(name: str, text: str) -> float:
     try:
-        seconds = parse_duration(text)
+        seconds = read_duration(text)
     except (ValueError, OverflowError) as error:
         raise ArgumentError(f"{name} {text}: write a duration such as 30s, 5m or 1h") from error
     if seconds <= 0:

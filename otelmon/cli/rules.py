@@ -40,8 +40,9 @@ def export(
     """Print all rules as one Prometheus rule file; what Prometheus does not have is left out with a comment."""
     with errors_said():
         settings = settings_for(config)
-        typer.echo(f"# Rules of {settings.service}, exported by `otelmon rules export`. otelmon_* are annotations.")
-        typer.echo(rule_file(settings.groups, interval_seconds=settings.interval_seconds, form=histograms), nl=False)
+        typer.echo(f"# Rules of {settings.service}, exported by `otelmon rules export`.")
+        interval = settings.interval_seconds
+        typer.echo(rule_file(settings.groups, interval_seconds=interval, form=histograms, foreign=True), nl=False)
 
 
 def _chosen(groups: tuple[Group, ...], names: list[str]) -> tuple[Group, ...]:

@@ -19,7 +19,7 @@ from otelmon.cli.options import (
     settings_for,
     user_name,
 )
-from otelmon.duration import parse_duration
+from otelmon.duration import read_duration
 from otelmon.errors import OtelmonError, StateError
 from otelmon.incidents.ids import typed_id
 from otelmon.incidents.silence import AddSilence, ExpireSilence, Silence, parse_matchers, silence_id
@@ -123,7 +123,7 @@ def _times(lasts: str | None, until: str | None, start: str | None, now: datetim
         starts_at = now if start is None else _instant(start)
         ends_at = None if until is None else _instant(until)
         if lasts:
-            ends_at = starts_at + timedelta(seconds=parse_duration(lasts))
+            ends_at = starts_at + timedelta(seconds=read_duration(lasts))
     except (ValueError, OverflowError) as error:
         raise OtelmonError(str(error)) from error
     if ends_at is not None and ends_at <= max(starts_at, now):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from otelmon.document.model import Entry, Listing, Node, Place, Scalar, Section, Value, describe, is_empty
-from otelmon.duration import format_duration, parse_duration
+from otelmon.duration import format_duration, parse_duration, read_duration
 from otelmon.errors import ConfigError, Problem
 
 # YAML 1.1's words for true and false, which people still write (and mean).
@@ -136,8 +136,8 @@ class Fields:
             return None
         return number
 
-    def duration(self, name: str, *, low: float = 0.0, high: float = math.inf) -> float | None:
-        """Seconds of a duration such as ``5m``, within bounds."""
+    def duration(self, name: str, *, low: float = 0.0, high: float = math.inf, exact: bool = False) -> float | None:
+        """Seconds of a duration such as ``5m`` or ``5 minutes``, within bounds; ``exact``: as Prometheus reads it."""
         value = self.value(name)
         if value is None:
             return None
@@ -145,7 +145,7 @@ class Fields:
             self.fault(name, f"a duration expected, not {describe(value)}", "write 30s, 5m or 1h30m")
             return None
         try:
-            seconds = parse_duration(value.text)
+            seconds = parse_duration(value.text) if exact else read_duration(value.text)
         except (ValueError, OverflowError):
             self.fault(name, f"{value.shown} is no duration", _duration_hint(value))
             return None

@@ -31,7 +31,7 @@ from zoneinfo import ZoneInfo
 
 from otelmon.document.fields import Fields, Problems, did_you_mean
 from otelmon.document.model import Entry, Listing, Scalar, Section, Value, describe, is_empty
-from otelmon.duration import parse_duration
+from otelmon.duration import read_duration
 from otelmon.oncall.load_schedule import read_restriction, read_schedule, read_zone, unknown_hint
 from otelmon.oncall.people import Person, Team
 from otelmon.oncall.policy import Policy, Step, Target, TargetKind
@@ -170,7 +170,7 @@ def _read_durations(fields: Fields, name: str) -> tuple[timedelta, ...]:
     found: list[timedelta] = []
     for item in () if listing is None else listing.items:
         try:
-            seconds = parse_duration(item.text) if isinstance(item, Scalar) else 0.0
+            seconds = read_duration(item.text) if isinstance(item, Scalar) else 0.0
         except (ValueError, OverflowError):
             seconds = 0.0
         if 60.0 <= seconds <= _LONGEST_WAIT:

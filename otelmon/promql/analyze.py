@@ -10,6 +10,7 @@ from otelmon.promql.ast import (
     Binary,
     Call,
     Expr,
+    Matcher,
     MatchOperator,
     MatrixSelector,
     Number,
@@ -52,8 +53,21 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
 
 def selectors(expr: Expr) -> tuple[VectorSelector, ...]:
-    """The selectors of an expression, in the order of the text; those of ranges too."""
-    return tuple(node for node in walk(expr) if isinstance(node, VectorSelector))
+    """The selectors of an expression, in the order of the text; those of ranges too, and that of info()."""
+    if isinstance(expr, VectorSelector):
+        return (expr,)
+    if isinstance(expr, Call) and expr.function == "info":
+        return (*selectors(expr.arguments[0]), info_selector(expr))
+    return tuple(selector for child in children(expr) for selector in selectors(child))
+
+
+def info_selector(node: Call) -> VectorSelector:
+    """The info metrics that a call of info() looks at: those that its second argument selects, else target_info."""
+    given = node.arguments[1] if len(node.arguments) > 1 else None
+    matchers = given.matchers if isinstance(given, VectorSelector) else ()
+    if not any(matcher.name == METRIC_NAME for matcher in matchers):
+        matchers = (Matcher(name=METRIC_NAME, operator=MatchOperator.EQUAL, value="target_info"), *matchers)
+    return VectorSelector(name="", matchers=matchers, start=node.start, end=node.end)
 
 
 def metric_names(expr: Expr) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from otelmon.labels import METRIC_NAME, Labels
 from otelmon.promql import estimates, native
 from otelmon.promql.ast import Binary, Cardinality, Matching
 from otelmon.promql.context import Context
+from otelmon.promql.fill import filled
 from otelmon.promql.plan import Integers, Pairing, Shape, Table, Union, pairing
 from otelmon.promql.vector import EvaluationError, Floats, Histograms, Mask, Objects, Vector, empty_vector
 
@@ -212,6 +213,8 @@ def vectors(context: Context, node: Binary, left: Vector, right: Vector) -> Vect
     matching = node.matching or Matching()
     if node.operator in SETS:
         return _set(node.operator, matching, left, right)
+    if matching.fill_left is not None or matching.fill_right is not None:
+        left, right = filled(left, right, matching)
     if not left.present.any() or not right.present.any():
         return empty_vector()
     swapped = matching.cardinality is Cardinality.ONE_TO_MANY

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from otelmon.promql import aggregation, binary, labelling, native, ranking
-from otelmon.promql.analyze import LOOKBACK_DELTA_SECONDS
+from otelmon.promql.analyze import LOOKBACK_DELTA_SECONDS, info_selector, selectors
 from otelmon.promql.ast import (
     Aggregate,
     Binary,
@@ -28,6 +28,8 @@ from otelmon.promql.context import Context, Value, scalar_of, string_of, vector_
 from otelmon.promql.distributions import DISTRIBUTIONS
 from otelmon.promql.durations import duration_seconds
 from otelmon.promql.elementwise import ELEMENTWISE
+from otelmon.promql.extended import extended, smoothed_instant
+from otelmon.promql.information import with_info
 from otelmon.promql.numbers import greater, lesser
 from otelmon.promql.over_time import OVER_TIME, quantile_over_time
 from otelmon.promql.rates import RATES, predict_linear, smoothed
@@ -179,6 +181,14 @@ class Evaluator:
         return duration_seconds(duration, step_seconds=self.step, range_seconds=self.end - self.start)  # type: ignore[arg-type]
 
     def _instant(self, node: VectorSelector, at: float) -> tuple[Vector, Vector]:
+        if node.range_modifier:
+            # Only smoothed gets here: check_supported refuses anchored without a range.
+            moment = self._moved(node, at)
+            start, end = moment - LOOKBACK_DELTA_SECONDS, moment + LOOKBACK_DELTA_SECONDS
+            matrix = ranged(self.selection(node), start, end)
+            self._count(int(matrix.float_count.sum()))
+            vector = smoothed_instant(matrix, moment)
+            return vector, Vector(vector.shape, np.full(vector.present.size, at), vector.present)
         vector, times = instant(self.selection(node), self._moved(node, at), LOOKBACK_DELTA_SECONDS)
         self._count(len(vector.shape))
         return vector, Vector(vector.shape, times, vector.present)
@@ -194,21 +204,27 @@ class Evaluator:
         while isinstance(node, Paren):
             node = node.expr
         if isinstance(node, MatrixSelector):
-            end = self._moved(node.selector, at)
-            # Instants are compared to the millisecond, as Prometheus keeps them; else 4 - 1.001 < 2.999.
-            matrix = ranged(self.selection(node.selector), round(end - self._seconds(node.range), 3), end)
+            matrix = ranged(self.selection(node.selector), *self._span(node, at))
             self._count(int(matrix.float_count.sum()) + int(matrix.histogram_count.sum()))
             return matrix
         if isinstance(node, Subquery):
             return self._subquery(node, at)
         raise EvaluationError("a range vector is needed here")
 
+    def _span(self, node: MatrixSelector | Subquery, at: float) -> tuple[float, float]:
+        """Start and end of a range; to the millisecond, as Prometheus keeps instants, else 4 - 1.001 < 2.999."""
+        end = self._moved(node.selector if isinstance(node, MatrixSelector) else node, at)
+        return round(end - self._positive(node.range), 3), end
+
+    def _positive(self, duration: Number | Node) -> float:
+        seconds = self._seconds(duration)
+        if not seconds > 0:
+            raise EvaluationError("duration must be greater than 0")
+        return seconds
+
     def _subquery(self, node: Subquery, at: float) -> Matrix:
-        end = self._moved(node, at)
-        start = round(end - self._seconds(node.range), 3)
-        step = self._subquery_step if node.step is None else self._seconds(node.step)
-        if not step > 0:
-            raise EvaluationError("the step of a subquery must be greater than 0")
+        start, end = self._span(node, at)
+        step = self._subquery_step if node.step is None else self._positive(node.step)
         first = int(start // step)
         self._count(int(end // step) - first)
         instants = []
@@ -272,6 +288,9 @@ class Evaluator:
         name = node.function
         of_matrix = _OF_MATRIX.get(name)
         if of_matrix is not None:
+            modified = node.arguments[0]
+            if isinstance(modified, MatrixSelector) and modified.selector.range_modifier:
+                return self._extended(node, modified, at)
             return of_matrix(self, node, self.matrix(node.arguments[0], at))
         of_vector = _OF_VECTOR.get(name)
         if of_vector is not None:
@@ -285,6 +304,8 @@ class Evaluator:
             return single(scalar_of(self, node.arguments[0], at))
         if name == "timestamp":
             return self._timestamp(node, at)
+        if name == "info":
+            return self._info(node, at)
         if name == "quantile_over_time":
             q = scalar_of(self, node.arguments[0], at)
             return quantile_over_time(self, node, self.matrix(node.arguments[1], at), q)
@@ -298,6 +319,24 @@ class Evaluator:
                     raise EvaluationError(f"invalid {what} factor: it must lie between 0 and 1, got {factor:g}")
             return smoothed(self, node, self.matrix(node.arguments[0], at), *factors)
         raise EvaluationError(f"{name}() is not evaluated")
+
+    def _extended(self, node: Call, modified: MatrixSelector, at: float) -> Vector:
+        start, end = self._span(modified, at)
+        smooth = modified.selector.range_modifier == "smoothed"
+        until = end + LOOKBACK_DELTA_SECONDS if smooth else end
+        matrix = ranged(self.selection(modified.selector), start - LOOKBACK_DELTA_SECONDS, until)
+        self._count(int(matrix.float_count.sum()))
+        return extended(node, matrix, start, end, smoothed=smooth)
+
+    def _info(self, node: Call, at: float) -> Vector:
+        vector = vector_of(self, node.arguments[0], at)
+        selector = info_selector(node)
+        # The info metrics are asked as of the instant at which the series are, by their @ and offset.
+        first = next(iter(selectors(node.arguments[0])), selector)
+        selection = self._window.selection(selector.matchers)
+        infos, times = instant(selection, self._moved(first, at), LOOKBACK_DELTA_SECONDS)
+        self._count(len(infos.shape))
+        return with_info(selector, vector, infos, Vector(infos.shape, times, infos.present))
 
     def _scalar_call(self, node: Call, at: float) -> float | None:
         match node.function:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 
-from otelmon.automaton import doubles
 from otelmon.labels import METRIC_NAME, Labels
 from otelmon.matching import MatchOperator
 from otelmon.promql.ast import Call, Expr, MatrixSelector, VectorSelector
 from otelmon.promql.context import Context, string_of, vector_of
 from otelmon.promql.plan import Shape
 from otelmon.promql.vector import EvaluationError, Vector, empty_vector
-from otelmon.re2 import RegexError, full_match, read
+from otelmon.re2 import Found, RegexError, find_groups
 
 
 def _check_label(name: str) -> None:
@@ -21,21 +21,15 @@ def _check_label(name: str) -> None:
         raise EvaluationError(f"invalid destination label name in label_replace(): {name!a}")
 
 
-NESTED = "its nested repetitions may take for ever; write one repetition, such as a+ for (a+)+"
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
 
 
-def _expanded(template: str, found: re.Match[str]) -> str:
+def _expanded(template: str, found: Found) -> str:
     """A template with ``$1``, ``${1}`` and ``${name}`` replaced (Go: Regexp.Expand); an unknown group is empty."""
 
     def group(reference: re.Match[str]) -> str:
         name = reference.group(1) or reference.group(2)
-        if name is None:
-            return "$"
-        try:
-            return found.group(int(name) if name.isdigit() else name) or ""
-        except (IndexError, KeyError):
-            return ""
+        return "$" if name is None else found.text(name)
 
     return _REFERENCE.sub(group, template)
 
@@ -46,23 +40,29 @@ def label_replace(context: Context, node: Call, at: float) -> Vector:
     target, template, source, pattern = (string_of(context, argument, at) for argument in node.arguments[1:])
     _check_label(target)
     try:
-        matches, backtracks = full_match(pattern), doubles(read(pattern))
-        # RE2 decides what is valid; Python's own engine, which agrees on it, finds the groups.
-        compiled = re.compile(pattern, re.DOTALL)
-    except (RegexError, re.error) as error:
+        find = find_groups(pattern)
+    except RegexError as error:
         raise EvaluationError(f"invalid regular expression in label_replace(): {pattern}: {error}") from error
 
-    if backtracks:
-        raise EvaluationError(f"label_replace() finds no groups by {pattern}: {NESTED}")
+    def change(labels: Labels) -> Labels | None:
+        found = find(labels.get(source, ""))
+        return None if found is None else labels.with_label(target, _expanded(template, found))
 
-    def change(labels: Labels) -> Labels:
-        text = labels.get(source, "")
-        # What does not match is what takes backtracking long, so that is asked first.
-        found = compiled.fullmatch(text) if matches(text) else None
-        return labels if found is None else labels.with_label(target, _expanded(template, found))
+    return _relabelled(vector, ("label_replace", target, template, source, pattern), target, change)
 
-    key = ("label_replace", target, template, source, pattern)
-    return vector.at(vector.shape.changed(key, change))
+
+def _relabelled(vector: Vector, key: tuple[str, ...], target: str, change: Callable[[Labels], Labels | None]) -> Vector:
+    """The elements with labels changed (None: they stay as they are). A name that is given is not dropped again."""
+    shape = vector.shape
+    renames = target == METRIC_NAME and shape.named is not shape
+
+    def changed(labels: Labels) -> Labels:
+        found = change(labels)
+        if found is not None:
+            return found
+        return labels.without((METRIC_NAME,)) if renames else labels
+
+    return vector.at(shape.named.changed(("rename", *key), changed) if renames else shape.changed(key, changed))
 
 
 def label_join(context: Context, node: Call, at: float) -> Vector:
@@ -74,7 +74,7 @@ def label_join(context: Context, node: Call, at: float) -> Vector:
     def change(labels: Labels) -> Labels:
         return labels.with_label(target, separator.join(labels.get(source, "") for source in sources))
 
-    return vector.at(vector.shape.changed(("label_join", target, separator, *sources), change))
+    return _relabelled(vector, ("label_join", target, separator, *sources), target, change)
 
 
 def absent_labels(node: Expr) -> Labels:

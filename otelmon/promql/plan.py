@@ -53,12 +53,17 @@ class Shape:
         found.follow()
         return found
 
+    @property
+    def named(self) -> Shape:
+        """The same elements with the metric names that the result of the whole expression will not have."""
+        return self
+
     def without_name(self) -> Shape:
         """The same elements with their metric name dropped."""
         return self.remember("nameless", lambda: Nameless(self))
 
     def changed(self, key: Hashable, change: Callable[[Labels], Labels]) -> Shape:
-        """The same elements with labels changed; ``key`` says how."""
+        """The same elements with labels changed, and their name dropped if it was; ``key`` says how."""
         return self.remember(("changed", key), lambda: Changed(self, change))
 
     def same(self) -> Integers | None:
@@ -90,33 +95,49 @@ class Changed(Shape):
 
 
 class Nameless(Changed):
-    """A shape less the metric names. It groups as the one with names does, so both share a plan."""
+    """A shape less the metric names. It groups as the one with names does, so both share a plan.
+
+    Names are dropped in the end (Prometheus: delayed name removal): until then label_replace() can read them, a group
+    by ``__name__`` is one of each metric, and elements that differ in nothing else are not the same.
+    """
 
     def __init__(self, source: Shape) -> None:
         super().__init__(source, lambda labels: labels.without((METRIC_NAME,)), distinct=source.one_name)
+
+    @property
+    def named(self) -> Shape:
+        """The elements with their names."""
+        return self.source
 
     def without_name(self) -> Shape:
         """Itself."""
         return self
 
+    def changed(self, key: Hashable, change: Callable[[Labels], Labels]) -> Shape:
+        """The elements with labels changed, which ``change`` sees with their names, less the names."""
+        return self.source.changed(key, change).without_name()
+
     def grouping(self, names: Sequence[str], *, without: bool) -> Grouping:
-        """The groups of the source, where the name plays no part."""
+        """The groups of the source, whose names are dropped in the end."""
         if without or METRIC_NAME not in names:
             return self.source.grouping(names, without=without)
-        return super().grouping(names, without=without)
+        key = ("group", without, tuple(sorted(set(names))))
+        found: Grouping = self.remember(key, lambda: Grouping(self.source, key[2], without=False, nameless=True))
+        found.follow()
+        return found
 
 
 class Grouping:
     """Groups of a shape's elements: ``ids[position]`` is the group, ``shape`` has the groups' labels."""
 
-    def __init__(self, source: Shape, names: tuple[str, ...], *, without: bool) -> None:
+    def __init__(self, source: Shape, names: tuple[str, ...], *, without: bool, nameless: bool = False) -> None:
         self.ids: Integers = np.zeros(0, dtype=np.intp)
         self.keys: dict[Key, int] = {}
         self._source = source
         self._names = names
         self._without = without
         self._labels: list[Labels] = []
-        self.shape = Shape(self._labels)
+        self.shape = Shape(self._labels).without_name() if nameless else Shape(self._labels)
 
     def follow(self) -> None:
         """Take in the elements that the source has got since."""

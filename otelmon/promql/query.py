@@ -14,7 +14,7 @@ from otelmon.promql.context import Value
 from otelmon.promql.evaluate import MOST_SAMPLES, SUBQUERY_STEP_SECONDS, Evaluator, Part
 from otelmon.promql.evaluation import Element, Evaluation, Failed
 from otelmon.promql.parse import parse
-from otelmon.promql.vector import EvaluationError, Vector, single
+from otelmon.promql.vector import EvaluationError, Vector, check_result, single
 from otelmon.window.window import Window
 
 
@@ -84,7 +84,10 @@ class Query:
     def value(self, evaluator: Evaluator, at: float) -> Value:
         """The value at an instant. Raises EvaluationError."""
         with np.errstate(all="ignore"):
-            return evaluator.evaluate(self.expr, at)
+            value = evaluator.evaluate(self.expr, at)
+        if isinstance(value, Vector):
+            check_result(value.shape, value.present)
+        return value
 
     def annotations(self, evaluator: Evaluator) -> tuple[str, ...]:
         """What an evaluation warned of, as Prometheus words it, with line and column."""

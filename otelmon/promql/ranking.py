@@ -4,7 +4,6 @@ count_values.
 
 from __future__ import annotations
 
-import hashlib
 import math
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from otelmon.promql import estimates
 from otelmon.promql.ast import Aggregate
 from otelmon.promql.context import Context
+from otelmon.promql.hashing import labels_hash
 from otelmon.promql.numbers import number_text
 from otelmon.promql.plan import Table
 from otelmon.promql.vector import EvaluationError, Floats, Mask, Vector
@@ -69,9 +69,11 @@ def limit_ratio(context: Context, node: Aggregate, vector: Vector, parameter: fl
     if ratio != parameter:
         context.warn(f"ratio value should be between -1 and 1, got {parameter:g}, capping to {ratio:g}", node)
     keep: Mask = np.zeros(vector.present.size, dtype=np.bool_)
+    offsets: dict[int, float] = vector.shape.remember("hash offsets", dict)
     for position in np.nonzero(vector.present)[0].tolist():
-        text = repr(vector.shape.label(position).pairs).encode("utf-8", "surrogatepass")
-        offset = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) / 2**64
+        offset = offsets.get(position)
+        if offset is None:
+            offset = offsets[position] = float(labels_hash(vector.shape.named.label(position))) / 2.0**64
         keep[position] = offset < ratio if ratio >= 0 else offset >= 1.0 + ratio
     return vector.kept(keep)
 

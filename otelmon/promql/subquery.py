@@ -46,9 +46,12 @@ def stepped(instants: Sequence[float], steps: Sequence[Vector], start: float, en
 def _common(steps: Sequence[Vector]) -> tuple[Shape, list[np.ndarray[tuple[int], np.dtype[np.intp]]]]:
     """One shape for all steps, and where each step's positions stand in it."""
     shape = steps[-1].shape
-    if all(vector.shape is shape for vector in steps) and shape.same() is None:
+    if all(vector.shape is shape for vector in steps) and shape.named.same() is None:
         # A shape only grows: a step that saw fewer positions has them in the same places.
         return shape, [np.arange(vector.present.size) for vector in steps]
+    if all(vector.shape.named is not vector.shape for vector in steps):
+        shape, places = _common([Vector(step.shape.named, step.values, step.present) for step in steps])
+        return shape.without_name(), places
     table = Table()
     places = []
     for vector in steps:

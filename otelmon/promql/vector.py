@@ -117,7 +117,12 @@ class Vector:
 
 
 def check_distinct(shape: Shape, present: Mask) -> None:
-    """Raises where two elements that are there have the same labels."""
+    """Raises where two elements that are there have the same labels; names that are still to be dropped count."""
+    check_result(shape.named, present)
+
+
+def check_result(shape: Shape, present: Mask) -> None:
+    """Raises where two elements of the result of a whole expression have the same labels."""
     same = shape.same()
     if same is not None and int(np.bincount(same[present]).max(initial=0)) > 1:
         raise EvaluationError("vector cannot contain metrics with the same labelset")
@@ -131,16 +136,6 @@ def empty_vector() -> Vector:
 def single(value: float) -> Vector:
     """A vector of one element without labels."""
     return Vector(NO_LABELS, np.array([value]), np.ones(1, dtype=np.bool_))
-
-
-def histogram_vector(
-    shape: Shape, objects: Objects, values: Floats | None = None, floats: Mask | None = None
-) -> Vector:
-    """A vector of the histograms in ``objects`` (None: no element), and of floats where ``floats``."""
-    mask = np.array([item is not None for item in objects], dtype=np.bool_)
-    present = mask if floats is None else mask | floats
-    numbers = np.full(mask.size, np.nan) if values is None else values
-    return Vector(shape, numbers, present, Histograms(mask, objects=objects) if mask.any() else None)
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ def read_test_file(path: Path) -> TestFile:
             [Problem(file=str(path), line=place.line, column=place.column, message=message, hint="write tests:")]
         )
     fields = Fields(document, problems, known=_FILE)
-    interval = fields.duration("evaluation_interval") or _DEFAULT_INTERVAL_SECONDS
+    interval = fields.duration("evaluation_interval", exact=True) or _DEFAULT_INTERVAL_SECONDS
     order = tuple(item.text for _, item in _scalars(fields, "group_eval_order"))
     for name in {name for name in order if order.count(name) > 1}:
         fields.fault("group_eval_order", f"the group {name!r} is there twice")
@@ -106,7 +106,7 @@ def _scenario(fields: Fields, evaluation_interval: float) -> Scenario:
     return Scenario(
         name=_text(fields, "name"),
         line=fields.section.place.line,
-        interval_seconds=fields.duration("interval") or evaluation_interval,
+        interval_seconds=fields.duration("interval", exact=True) or evaluation_interval,
         start_at=_start(fields),
         series=tuple(series),
         alerts=tuple(_alert_case(*found, fields.problems) for found in _sections(fields, "alert_rule_test")),
@@ -181,7 +181,7 @@ def _alert_case(where: str, section: Section, problems: Problems) -> AlertCase:
         expected.append(ExpectedAlert(labels=labels, annotations=_texts(one, "exp_annotations")))
     return AlertCase(
         line=section.place.line,
-        at=fields.duration("eval_time") or 0.0,
+        at=fields.duration("eval_time", exact=True) or 0.0,
         name=name,
         group=_text(fields, "groupname"),
         expected=tuple(expected),
@@ -199,7 +199,7 @@ def _expr_case(where: str, section: Section, problems: Problems) -> ExprCase:
         labels, value = _labels(one), _value(one)
         if labels is not None and value is not None:
             expected.append((labels, value))
-    at = fields.duration("eval_time") or 0.0
+    at = fields.duration("eval_time", exact=True) or 0.0
     return ExprCase(line=section.place.line, at=at, text=text, expected=tuple(expected))
 
 

@@ -109,8 +109,8 @@ def _read_group(value: Value, problems: Problems, *, path: str) -> Group | None:
     name = fields.text("name")
     if fields.entry("name") is None:
         fields.fault("name", "a group needs a name", "write name:")
-    interval = fields.duration("interval")
-    offset = fields.duration("query_offset")
+    interval = fields.duration("interval", exact=True)
+    offset = fields.duration("query_offset", exact=True)
     limit = fields.integer("limit")
     labels = {} if _is_unset(fields, "labels") else read_labels(fields)
     listing = None if _is_unset(fields, "rules") else fields.listing("rules")
@@ -143,8 +143,8 @@ def _read_rule(value: Value, problems: Problems, *, group_labels: dict[str, str]
     expr = None
     if isinstance(expr_value, Scalar) and expr_text is not None:
         expr = read_expression(expr_value, problems, key=fields.key("expr"))
-    for_seconds = fields.duration("for")
-    keep_seconds = fields.duration("keep_firing_for")
+    for_seconds = fields.duration("for", exact=True)
+    keep_seconds = fields.duration("keep_firing_for", exact=True)
     labels = {} if _is_unset(fields, "labels") else read_labels(fields)
     annotations = {} if _is_unset(fields, "annotations") else read_annotations(fields)
     is_record = fields.entry("record") is not None

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 import re
 
-from otelmon.duration import format_duration
+from otelmon.duration import format_duration, read_duration
 from otelmon.rules.model import Unit
 
 _QUANTITY = re.compile(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*(%|[a-zA-Z]*)")
-_MILLISECONDS = {"ms": 1.0, "s": 1000.0, "m": 60_000.0, "min": 60_000.0, "h": 3_600_000.0}
 _BYTES = {
     "B": 1.0,
     "kB": 1e3,
@@ -42,6 +41,10 @@ class QuantityError(ValueError):
 def parse_threshold(text: str, unit: Unit) -> float:
     """A threshold in the unit of its rule. Raises QuantityError."""
     match = _QUANTITY.fullmatch(text.strip())
+    if unit is Unit.MILLISECONDS and not (match and not match[2]):
+        duration = _duration_milliseconds(text)
+        if duration is not None:
+            return duration
     number = float(match[1]) if match else math.nan
     if match is None or not math.isfinite(number):
         raise QuantityError(f"{_shown(text)} is no threshold", f"write {_example(unit)}")
@@ -104,16 +107,28 @@ def _percent(number: float, suffix: str, text: str) -> float:
 
 
 def _milliseconds(number: float, suffix: str, text: str) -> float:
-    if suffix and suffix not in _MILLISECONDS:
+    if suffix:
         raise QuantityError(f"{_shown(text)} is no time", f"write {_example(Unit.MILLISECONDS)}")
-    value = number * _MILLISECONDS.get(suffix, 1.0)
-    if not suffix and 0 < number < _FEWEST_PLAIN_MILLISECONDS:
+    if 0 < number < _FEWEST_PLAIN_MILLISECONDS:
         seconds, milliseconds = format_duration(number), _number(number * 1000)
         message = f"{_number(number)} would be {_number(number)} ms"
         raise QuantityError(message, f"write {seconds} or {milliseconds}, or {_number(number)}ms if that is meant")
-    if not 0 < value <= _LONGEST_MILLISECONDS:
+    return _in_bounds(number, text)
+
+
+def _duration_milliseconds(text: str) -> float | None:
+    """A threshold that is written as a duration; None where it is none. The same words as for windows and waits."""
+    try:
+        seconds = read_duration(text)
+    except (ValueError, OverflowError):
+        return None
+    return _in_bounds(seconds * 1000, text)
+
+
+def _in_bounds(milliseconds: float, text: str) -> float:
+    if not 0 < milliseconds <= _LONGEST_MILLISECONDS:
         raise QuantityError(f"{_shown(text)} is out of bounds", "write more than 0 and at most 1h")
-    return value
+    return milliseconds
 
 
 def _example(unit: Unit) -> str:

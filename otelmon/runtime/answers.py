@@ -15,11 +15,14 @@ from otelmon.promql.check import value_type
 from otelmon.promql.evaluation import Failed
 from otelmon.promql.parse import parse
 from otelmon.promql.query import Query
+from otelmon.promql.render import render
 from otelmon.promql.supported import check_supported
+from otelmon.promql.unmatched import unmatched
 from otelmon.rules.model import AlertingRule
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import WatchedRule
 from otelmon.runtime.reload import Reloader
+from otelmon.window.window import Window
 
 Plain = dict[str, Any]
 
@@ -118,7 +121,7 @@ class Answers:
 
     def _rules(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
         with self._engine.held() as engine:
-            return {"rules": [_rule(watched) for watched in engine.rules.watched]}
+            return {"rules": [_rule(watched, engine.window) for watched in engine.rules.watched]}
 
     def _reload(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
         if self._reloader is None:
@@ -162,8 +165,9 @@ def number_text(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def _rule(watched: WatchedRule) -> Plain:
+def _rule(watched: WatchedRule, window: Window) -> Plain:
     rule, last = watched.rule, watched.last
+    unseen = unmatched(rule.expr, lambda selector: window.selection(selector.matchers).series_count > 0)
     states: Sequence[AlertState] = [alert.state for alert in watched.alerts.values()]
     return {
         "name": rule.name,
@@ -174,8 +178,10 @@ def _rule(watched: WatchedRule) -> Plain:
         "expr": rule.text,
         "pending": sum(state is AlertState.PENDING for state in states),
         "firing": sum(state is AlertState.FIRING for state in states),
+        "evaluated_since": watched.since,
         "evaluated_at": None if last is None else last.at,
         "took_seconds": None if last is None else last.took_seconds,
+        "unmatched": [render(selector) for selector in unseen],
         "selected_series": None if last is None else last.selected_series,
         "problem": "" if last is None else last.problem,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -13,13 +14,16 @@ from otelmon.alerts.step import remove, step
 from otelmon.alerts.wording import wording
 from otelmon.clock import SystemClock
 from otelmon.collect.pace import Pace
+from otelmon.errors import PromQLError
 from otelmon.faults import Faults
 from otelmon.labels import EMPTY_LABELS, METRIC_NAME, Labels
 from otelmon.promql.analyze import condition, lookback_seconds
 from otelmon.promql.evaluation import Condition, Evaluation, Failed
+from otelmon.promql.parse import parse
 from otelmon.promql.query import Query
 from otelmon.rules.identity import rule_keys
 from otelmon.rules.model import AlertingRule, Group, RecordingRule, Rule
+from otelmon.rules.template import queries
 from otelmon.sample import STALE, Sample
 from otelmon.window.window import Window
 
@@ -44,6 +48,7 @@ class WatchedRule:
     hold_restored_until: datetime | None = None
     alerts: Alerts = field(default_factory=dict)
     recorded: frozenset[Labels] = frozenset()
+    since: float | None = None  # unix seconds of the first evaluation of this expression
     last: LastEvaluation | None = None
 
 
@@ -152,6 +157,7 @@ class RuleRunner:
     def _run_rule(self, watched: WatchedRule, window: Window, at: float) -> tuple[Transition, ...]:
         name = watched.rule.name
         began = self._monotonic()
+        watched.since = at if watched.since is None else watched.since
         selected, problem = 0, ""
         transitions: tuple[Transition, ...] = ()
         try:
@@ -253,6 +259,8 @@ class RuleRunner:
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: move what is remembered of time by as much."""
         self._due_at = {key: at + seconds for key, at in self._due_at.items()}
+        for watched in self.watched:
+            watched.since = None if watched.since is None else watched.since + seconds
         for watched in self._alerting():
             watched.alerts = shift(watched.alerts, seconds)
             if watched.hold_restored_until is not None:
@@ -260,11 +268,16 @@ class RuleRunner:
 
 
 def rule_lookback_seconds(rule: Rule) -> float:
-    """How far a rule's expressions look back."""
-    own = lookback_seconds(rule.expr)
-    if not isinstance(rule, AlertingRule) or rule.resolve_when is None or rule.resolve_when.expr is None:
-        return own
-    return max(own, lookback_seconds(rule.resolve_when.expr))
+    """How far a rule's expressions look back; also what its templates ask, as far as it can be told beforehand."""
+    looked = [lookback_seconds(rule.expr)]
+    if isinstance(rule, AlertingRule):
+        if rule.resolve_when is not None and rule.resolve_when.expr is not None:
+            looked.append(lookback_seconds(rule.resolve_when.expr))
+        for text in (*rule.labels.values(), *rule.annotations.values()):
+            for asked in queries(text):
+                with suppress(PromQLError):  # no expression, or not a whole one: the page will say so
+                    looked.append(lookback_seconds(parse(asked)))
+    return max(looked)
 
 
 def _group_key(group: Group) -> GroupKey:
@@ -286,7 +299,7 @@ def _watch(key: str, rule: Rule, group: Group, before: WatchedRule | None) -> Wa
     watched = _compiled(key, rule, group)
     if before is not None:
         if before.rule.text == rule.text:
-            watched.query = before.query  # with its plans
+            watched.query, watched.since = before.query, before.since  # the query with its plans
         watched.alerts, watched.recorded, watched.last = before.alerts, before.recorded, before.last
         watched.hold_restored_until = before.hold_restored_until
     return watched

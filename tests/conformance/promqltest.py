@@ -12,138 +12,27 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from otelmon.duration import parse_duration
 from otelmon.errors import PromQLError
 from otelmon.histogram import Buckets, Histogram
 from otelmon.labels import Labels
-from otelmon.promql.analyze import walk
-from otelmon.promql.ast import Call, MatrixSelector, Subquery
-from otelmon.promql.literals import string_value
+from otelmon.promql.analyze import LOOKBACK_DELTA_SECONDS, walk
+from otelmon.promql.ast import Call, Expr, MatrixSelector, Paren, Subquery, ValueType
+from otelmon.promql.check import value_type
+from otelmon.promql.evaluate import Evaluator
+from otelmon.promql.extended import ends_of, series_of
 from otelmon.promql.parse import parse
 from otelmon.promql.query import Query
+from otelmon.promql.rates import listed
+from otelmon.promql.reading import ranged
 from otelmon.promql.supported import check_supported
 from otelmon.promql.vector import EvaluationError, Vector, single
-from otelmon.replay.series import NUMBER, read_series
-from otelmon.sample import Sample
+from otelmon.sample import Sample, is_stale
 from otelmon.window.window import Window
+from tests.conformance.promqlformat import Eval, FormatError, Load, Value, read
 
-Value = float | Histogram
 _FOREVER = 1e9
 _TOLERANCE = 1e-6
 _SMALLEST = 2.2250738585072014e-308
-
-
-@dataclass
-class Eval:
-    """One eval command: what to ask and what to expect."""
-
-    line: int
-    expr: str
-    start: float
-    end: float
-    step: float | None
-    fails: bool = False
-    expects: list[tuple[str, str, str]] = field(default_factory=list)  # (kind, "", "msg" or "regex", text)
-    series: list[tuple[Labels, list[Value | None]]] = field(default_factory=list)
-    scalar: float | None = None
-    string: str | None = None
-
-
-@dataclass
-class Load:
-    """One load command."""
-
-    step: float
-    custom_buckets: bool
-    series: dict[Labels, list[Value | None]] = field(default_factory=dict)
-
-
-# --- reading the format ---------------------------------------------------------------------------------------------
-
-
-def read(text: str) -> list[Load | Eval | None]:
-    """The commands of a file; None is ``clear``."""
-    commands: list[Load | Eval | None] = []
-    lines = [line.strip() for line in text.splitlines()]
-    number = 0
-    while number < len(lines):
-        line = lines[number]
-        number += 1
-        if not line or line.startswith("#"):
-            continue
-        if line == "clear":
-            commands.append(None)
-            continue
-        block = []
-        first = number
-        while number < len(lines) and lines[number]:
-            if not lines[number].startswith("#"):
-                block.append(lines[number])
-            number += 1
-        word = line.split()[0]
-        if word in ("load", "load_with_nhcb"):
-            commands.append(_read_load(line, block))
-        elif word.startswith("eval"):
-            commands.append(_read_eval(line, first, block))
-        else:
-            raise ValueError(f"line {first}: unknown command {line!r}")
-    return commands
-
-
-def _read_load(line: str, block: list[str]) -> Load:
-    word, step = line.split()
-    load = Load(step=parse_duration(step), custom_buckets=word == "load_with_nhcb")
-    for entry in block:
-        labels, values = read_series(entry)
-        load.series[labels] = values
-    return load
-
-
-_INSTANT = re.compile(r"eval(_\w+)?\s+instant\s+(?:at\s+)?(\S+)\s+(.+)")
-_RANGE = re.compile(r"eval(_\w+)?\s+range\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)\s+(.+)")
-_EXPECT = re.compile(r"expect\s+(fail|warn|no_warn|info|no_info|ordered|string)(?:\s+(msg|regex):)?\s*(.*)")
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return parse_duration(text)
-
-
-def _read_eval(line: str, number: int, block: list[str]) -> Eval:
-    if found := _INSTANT.fullmatch(line):
-        at = _seconds(found[2])
-        one = Eval(line=number, expr=found[3], start=at, end=at, step=None)
-    elif found := _RANGE.fullmatch(line):
-        start, end, step = (_seconds(found[index]) for index in (2, 3, 4))
-        one = Eval(line=number, expr=found[5], start=start, end=end, step=step)
-    else:
-        raise ValueError(f"line {number}: cannot read {line!r}")
-    mode = (found[1] or "").lstrip("_")
-    if mode:
-        one.expects.append((mode, "", ""))
-    for entry in block:
-        if expect := _EXPECT.fullmatch(entry):
-            if expect[1] == "string":
-                one.string = _unquoted(expect[3])
-            else:
-                one.expects.append((expect[1], expect[2] or "", expect[3]))
-        elif entry.startswith("expect "):
-            continue  # "expect range vector": the values say it
-        elif NUMBER.fullmatch(entry) and one.step is None:
-            one.scalar = float(entry)
-        else:
-            one.series.append(read_series(entry))
-    one.fails = any(kind == "fail" for kind, _, _ in one.expects)
-    return one
-
-
-def _unquoted(text: str) -> str:
-    return string_value(text) if text else ""
-
-
-# --- running --------------------------------------------------------------------------------------------------------
 
 
 def load_into(window: Window, load: Load) -> None:
@@ -167,20 +56,38 @@ def _custom_buckets(load: Load) -> list[Sample]:
             classic.setdefault(base, {})[float(labels["le"])] = values
     samples = []
     for base, buckets in classic.items():
-        bounds = sorted(bound for bound in buckets if bound != math.inf)
-        sums = load.series.get(base.with_label("__name__", base.metric_name + "_sum"), [])
+        sums, totals = (load.series.get(base.with_label("__name__", base.metric_name + end), []) for end in _TOTALS)
         for index in range(max(len(values) for values in buckets.values())):
-            cumulative = [float(buckets[bound][index]) for bound in (*bounds, math.inf)]  # type: ignore[arg-type]
-            counts = [after - before for before, after in zip([0.0, *cumulative], cumulative, strict=False)]
-            filled = [(at, count) for at, count in enumerate(counts) if count]
-            histogram = Histogram(
-                count=cumulative[-1],
-                sum=float(sums[index]) if index < len(sums) else 0.0,  # type: ignore[arg-type]
-                positive=Buckets(indices=tuple(at for at, _ in filled), counts=tuple(count for _, count in filled)),
-                bounds=tuple(bounds),
-            )
-            samples.append(Sample(labels=base, at=round(index * load.step, 3), value=histogram))
+            known = {
+                bound: number for bound, values in buckets.items() if (number := _number(values, index)) is not None
+            }
+            if known:
+                histogram = _of_classic(known, _number(sums, index), _number(totals, index))
+                samples.append(Sample(labels=base, at=round(index * load.step, 3), value=histogram))
     return samples
+
+
+_TOTALS = ("_sum", "_count")
+
+
+def _number(values: list[Value | None], index: int) -> float | None:
+    value = values[index] if index < len(values) else None
+    return None if value is None or isinstance(value, Histogram) or is_stale(value) else value
+
+
+def _of_classic(buckets: dict[float, float], total: float | None, number: float | None) -> Histogram:
+    bounds = sorted(bound for bound in buckets if bound != math.inf)
+    count = buckets.get(math.inf, number)
+    cumulative = [buckets[bound] for bound in bounds]
+    cumulative.append(count if count is not None else cumulative[-1])
+    counts = [after - before for before, after in zip([0.0, *cumulative], cumulative, strict=False)]
+    filled = [(at, count) for at, count in enumerate(counts) if count]
+    return Histogram(
+        count=cumulative[-1],
+        sum=0.0 if total is None else total,
+        positive=Buckets(indices=tuple(at for at, _ in filled), counts=tuple(count for _, count in filled)),
+        bounds=tuple(bounds),
+    )
 
 
 @dataclass
@@ -191,6 +98,32 @@ class Answer:
     annotations: tuple[str, ...] = ()
     failed: str | None = None
     string: str | None = None
+    samples: dict[Labels, dict[float, Value]] | None = None  # of a range vector
+
+
+def _range_vector(evaluator: Evaluator, tree: Expr, at: float) -> dict[Labels, dict[float, Value]]:
+    """The samples of a range vector; an anchored or smoothed one has samples at its ends (extendFloats)."""
+    while isinstance(tree, Paren):
+        tree = tree.expr
+    modifier = tree.selector.range_modifier if isinstance(tree, MatrixSelector) else ""
+    if not isinstance(tree, MatrixSelector) or not modifier:
+        matrix = evaluator.matrix(tree, at)
+        named = matrix.shape
+        return {
+            named.label(index): dict(zip(*samples, strict=True))
+            for index in range(len(named))
+            if (samples := listed(matrix, index))[0]
+        }
+    start, end = evaluator._span(tree, at)
+    until = end + LOOKBACK_DELTA_SECONDS if modifier == "smoothed" else end
+    matrix = ranged(evaluator.selection(tree.selector), start - LOOKBACK_DELTA_SECONDS, until)
+    found = {}
+    for position, times, values in series_of(matrix):
+        kept = {time: value for time, value in zip(times, values, strict=True) if start < time < end}
+        ends = ends_of(times, values, start, end, smoothed=modifier == "smoothed")
+        if ends is not None:
+            found[matrix.shape.label(position)] = {start: ends[0], **kept, end: ends[1]}
+    return found
 
 
 def ask(window: Window, expr: str, start: float, end: float, step: float | None, pinned: float | None = None) -> Answer:
@@ -208,7 +141,9 @@ def ask(window: Window, expr: str, start: float, end: float, step: float | None,
         evaluator = _Pinned(evaluator, query, pinned)  # type: ignore[assignment]
     try:
         at = start
-        while at <= end + 1e-9:
+        if value_type(tree) is ValueType.MATRIX and step is None:
+            answer.samples = _range_vector(evaluator, tree, at)
+        while answer.samples is None and at <= end + 1e-9:
             value = query.value(evaluator, round(at, 3))
             if isinstance(value, str):
                 answer.string = value
@@ -226,8 +161,6 @@ def ask(window: Window, expr: str, start: float, end: float, step: float | None,
 def _Pinned(evaluator, query, at):  # noqa: N802
     """An evaluator whose selectors look at ``at`` whatever the instant."""
     inner = {id(node) for outer in walk(query.expr) if isinstance(outer, Subquery) for node in walk(outer.expr)}
-    ranged = {id(node.selector) for node in walk(query.expr) if isinstance(node, MatrixSelector)}
-    del ranged
     moved = evaluator._moved
 
     def pinned(node, moment):
@@ -280,6 +213,10 @@ def check(one: Eval, answer: Answer) -> str | None:
         return f"failed: {answer.failed}"
     if one.string is not None:
         return None if answer.string == one.string else f"is {answer.string!r}, expected {one.string!r}"
+    if (answer.samples is None) != (one.samples_at is None):
+        return f"is {'no' if answer.samples is None else 'a'} range vector"
+    if answer.samples is not None:
+        return _check_annotations(one, answer) or _check_samples(one, answer.samples)
     return _check_annotations(one, answer) or (
         _check_instant(one, answer.steps[0][1]) if one.step is None else _check_range(one, answer)
     )
@@ -314,6 +251,23 @@ def _check_instant(one: Eval, elements: list[tuple[Labels, Value]]) -> str | Non
     ordered = any(kind == "ordered" for kind, _, _ in one.expects)
     if ordered and [labels for labels, _ in one.series] != [labels for labels, _ in elements]:
         return f"is in the order {[str(labels) for labels, _ in elements]}"
+    return None
+
+
+def _check_samples(one: Eval, found: dict[Labels, dict[float, Value]]) -> str | None:
+    times = one.samples_at or []
+    expected = {
+        labels: {at: value for at, value in zip(times, values, strict=False) if value is not None}
+        for labels, values in one.series
+    }
+    if set(expected) != set(found):
+        return f"has {sorted(map(str, found))}, expected {sorted(map(str, expected))}"
+    for labels, values in expected.items():
+        if set(values) != set(found[labels]):
+            return f"{labels} has samples at {sorted(found[labels])}, expected {sorted(values)}"
+        for at, value in values.items():
+            if not _close(value, found[labels][at]):
+                return f"{labels} at {at} is {found[labels][at]}, expected {value}"
     return None
 
 
@@ -359,7 +313,7 @@ _OF_THE_QUERY = frozenset(["start", "end", "step", "range"])
 def judge(window: Window, one: Eval) -> str | None:
     """Run one eval in every way it must hold; what is wrong, or None."""
     wrong = check(one, ask(window, one.expr, one.start, one.end, one.step))
-    if wrong is not None or one.step is not None or one.fails or one.string is not None:
+    if wrong is not None or one.step is not None or one.fails or one.string is not None or one.samples_at is not None:
         return wrong
     tree = list(walk(parse(one.expr)))
     calls = {node.function for node in tree if isinstance(node, Call)}
@@ -402,7 +356,11 @@ def main(paths: list[str]) -> int:
     """Run files, print what fails."""
     total = failed = 0
     for path in paths:
-        failing, number = run(Path(path))
+        try:
+            failing, number = run(Path(path))
+        except (FormatError, OSError) as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            return 2
         for line, expr, wrong in failing:
             print(f"{path}:{line}: {expr}\n    {wrong[:400]}")
         print(f"{path}: {number - len(failing)} of {number}")

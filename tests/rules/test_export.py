@@ -108,12 +108,42 @@ def test_the_command_shows_what_a_short_form_stands_for(tmp_path: Path) -> None:
     assert unknown.exit_code == 1
 
 
+EXTENDED = """
+groups:
+  - name: shop
+    rules:
+      - alert: busy
+        expr: queue_length > 10
+        annotations: {summary: "v: {{ $value }}", otelmon_unit: bytes, otelmon_no_data: keep, otelmon_resolve_when: "8"}
+      - alert: quiet
+        expr: queue_length < 1
+        annotations: {otelmon_no_data: alert}
+"""
+
+
+def test_what_only_otelmon_does_is_left_out_for_others_with_a_comment_at_the_rule() -> None:
+    groups = load_rules(EXTENDED, name="rules.yml")
+    text = rule_file(groups, interval_seconds=15, foreign=True)
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[lines.index("- alert: busy") - 2].startswith(
+        "# left out: otelmon_no_data: keep (only otelmon does that;"
+    )
+    assert lines[lines.index("- alert: busy") - 1].startswith("# left out: otelmon_resolve_when: 8 (")
+    assert lines[lines.index("- alert: quiet") - 1].startswith("# left out: otelmon_no_data: alert (")
+    busy, quiet = load_rules(text, name="again.yml")[0].rules
+    assert isinstance(busy, AlertingRule)
+    assert isinstance(quiet, AlertingRule)
+    assert dict(busy.annotations) == {"summary": "v: {{ $value }}", "otelmon_unit": "bytes"}
+    assert not quiet.annotations
+    assert "left out" not in rule_file(groups, interval_seconds=15)
+
+
 @pytest.mark.skipif(not prometheus.installed(), reason=prometheus.MISSING)
 @pytest.mark.parametrize("form", [None, *HistogramForm])
 def test_promtool_accepts_what_is_exported(form: HistogramForm | None, tmp_path: Path) -> None:
     path = tmp_path / "rules.yml"
-    groups = load_rules(OWN, name="a.yml") + load_rules(builtin_text(), name="b.yml")
-    path.write_text(rule_file(groups, interval_seconds=15, form=form))
+    groups = [group for text in (OWN, builtin_text(), EXTENDED) for group in load_rules(text, name=f"{len(text)}.yml")]
+    path.write_text(rule_file(groups, interval_seconds=15, form=form, foreign=True))
     said = subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stdout + said.stderr
     assert "SUCCESS" in said.stdout

@@ -24,6 +24,10 @@ from otelmon.rules.quantity import QuantityError, parse_percentile, parse_thresh
         ("1.5s", Unit.MILLISECONDS, 1500.0),
         ("1m", Unit.MILLISECONDS, 60000.0),
         ("1ms", Unit.MILLISECONDS, 1.0),
+        ("1 min", Unit.MILLISECONDS, 60000.0),
+        ("5 minutes", Unit.MILLISECONDS, 300000.0),
+        ("1m30s", Unit.MILLISECONDS, 90000.0),
+        ("2 seconds", Unit.MILLISECONDS, 2000.0),
         ("20", Unit.NONE, 20.0),
     ],
 )

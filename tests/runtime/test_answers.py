@@ -71,6 +71,9 @@ def test_the_state_of_each_rule_is_told(simulation: Simulation) -> None:
     assert rules["busy"]["took_seconds"] >= 0
     assert (rules["unseen"]["selected_series"], rules["unseen"]["problem"]) == (0, "")
     assert rules["broken"]["problem"]
+    assert rules["unseen"]["unmatched"] == ["nobody_measures_this"]
+    assert rules["busy"]["unmatched"] == []
+    assert rules["unseen"]["evaluated_at"] - rules["unseen"]["evaluated_since"] >= 150
     assert (rules["busy"]["kind"], rules["busy"]["group"], rules["busy"]["line"]) == ("alert", "alerts", 3)
 
 
