@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -46,6 +46,7 @@ _BUSY = "Too many pages are being read at once. Try again in a moment."
 _NO_STATE = "otelmon cannot read or write its state just now. Try again in a moment."
 _NO_FORM = "This is no form of this page. Open the link again."
 _NO_NAME = "Say who you are, so that the others know."
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,10 @@ class _Seen:
     verdict: Verdict
     incident: Incident | None = None
     pending: str = ""
+
+
+class _BusyError(Exception):
+    """As many threads read the state as may."""
 
 
 class AcknowledgePage:
@@ -104,22 +109,20 @@ class AcknowledgePage:
     async def _answer(self, request: Request, token: str) -> Response:
         if request.method not in ("GET", "HEAD", "POST"):
             return Response(status_code=405, headers={**self._headers, "Allow": "GET, HEAD, POST"})
-        if not self._slots.acquire(blocking=False):
-            return self._notice(503, _BUSY)
         try:
             if self._links is None:
-                self._links = await in_thread(self._made_links)
+                self._links = await self._in_slot(self._made_links)
             claim = self._links.read(token)
             if claim is None:
                 return self._page(request, _Seen(verdict=Verdict.FORGED))
             if request.method == "POST":
                 return await self._post(request, token, claim)
-            return self._page(request, await in_thread(partial(self._look, claim)))
+            return self._page(request, await self._in_slot(partial(self._look, claim)))
+        except _BusyError:
+            return self._notice(503, _BUSY)
         except StateError as error:
             self._faults.add("own_pages", "the acknowledge page cannot use the state", error)
             return self._notice(503, _NO_STATE)
-        finally:
-            self._slots.release()
 
     async def _post(self, request: Request, token: str, claim: Claim) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
@@ -135,8 +138,8 @@ class AcknowledgePage:
             return self._notice(400, _NO_FORM)
         by = person(fields.get("name", [""])[0])
         if not by:
-            return self._page(request, await in_thread(partial(self._look, claim)), problem=_NO_NAME)
-        seen = await in_thread(partial(self._take, claim, by))
+            return self._page(request, await self._in_slot(partial(self._look, claim)), problem=_NO_NAME)
+        seen = await self._in_slot(partial(self._take, claim, by))
         if seen.verdict is not Verdict.VALID or seen.pending:
             return self._page(request, seen)
         # Back by a GET, so that reloading the page sends nothing again; relative, whatever a proxy makes of paths.
@@ -151,6 +154,15 @@ class AcknowledgePage:
             samesite="lax",
         )
         return response
+
+    async def _in_slot(self, call: Callable[[], _Value]) -> _Value:
+        """Run what reads the state in a thread; only so many at once, whatever comes in."""
+        if not self._slots.acquire(blocking=False):
+            raise _BusyError
+        try:
+            return await in_thread(call)
+        finally:
+            self._slots.release()
 
     def _made_links(self) -> Links:
         with self._open_state() as storage:

@@ -51,20 +51,24 @@ class _Door:
         self._pages: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
+        started = left = False
 
         async def watched(message: Message) -> None:
-            nonlocal started
+            nonlocal started, left
             started = True
-            await send(message)
+            try:
+                await send(message)
+            except OSError:  # says that the client is gone (ASGI 2.4)
+                left = True
+                raise
 
         try:
             if self._pages is None:
                 self._pages = await in_thread(self._load)
             await self._pages(scope, receive, watched)
-        except OSError:
-            return  # the client is gone
         except Exception as error:  # noqa: BLE001 (never reaches the host application)
+            if left:
+                return
             self._faults.add(_FAULT, "a page of otelmon's own failed", error)
             if not started:
                 await _fail(send)

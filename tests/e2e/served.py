@@ -105,6 +105,7 @@ class Served:
     def __enter__(self) -> Self:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            self.environ.setdefault("SERVED_URL", self.url)
             command = [sys.executable, "-m", "uvicorn", self._target, "--fd", str(listener.fileno()), "--no-access-log"]
             self.process = subprocess.Popen(
                 [*command, *self._options],

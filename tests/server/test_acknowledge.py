@@ -276,6 +276,19 @@ def test_a_state_that_cannot_be_read_is_said_and_counted(visitor: Visitor) -> No
     assert visitor.faults.counts["own_pages"] == 1
 
 
+def test_a_crowd_is_told_to_wait_and_starts_no_threads_without_bound(visitor: Visitor) -> None:
+    link = visitor.link(visitor.incident())
+
+    async def crowd() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=visitor.page)) as client:
+            return [answer.status_code for answer in await asyncio.gather(*(client.get(link) for _ in range(40)))]
+
+    visitor.get(link)
+    statuses = asyncio.run(crowd())
+    assert set(statuses) == {200, 503}
+    assert visitor.get(link).status_code == 200
+
+
 def test_the_secret_is_in_no_page_header_or_repr(visitor: Visitor) -> None:
     link = visitor.link(visitor.incident())
     answers = [visitor.get(link), visitor.post(link), visitor.get(link)]
