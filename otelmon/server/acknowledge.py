@@ -24,12 +24,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from otelmon.clock import Clock
 from otelmon.errors import StateError
 from otelmon.faults import Faults
-from otelmon.incidents.model import Acknowledge, Incident, IncidentState
+from otelmon.incidents.model import Acknowledge, IncidentState
 from otelmon.instrument.lifecycle import Receive, Scope, Send
 from otelmon.paging.text import Context
 from otelmon.server.links import Claim, Links, Verdict, judge
 from otelmon.server.mount import ACKNOWLEDGE_PATH, in_thread
-from otelmon.server.view import person, view_of
+from otelmon.server.view import View, person, view_of
 from otelmon.storage.store import Storage
 
 WAIT_SECONDS = 3.0
@@ -42,6 +42,7 @@ _COOKIE = "otelmon_name"
 _COOKIE_SECONDS = 365 * 24 * 3600
 _FORM = "application/x-www-form-urlencoded"
 _STATUS = {Verdict.FORGED: 403, Verdict.UNKNOWN: 404, Verdict.EXPIRED: 410, Verdict.OUTDATED: 410}
+_SHOWN = (Verdict.VALID, Verdict.ACKNOWLEDGED, Verdict.RESOLVED)
 _BUSY = "Too many pages are being read at once. Try again in a moment."
 _NO_STATE = "otelmon cannot read or write its state just now. Try again in a moment."
 _NO_FORM = "This is no form of this page. Open the link again."
@@ -51,10 +52,10 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What a link is worth and its incident; ``pending`` is whose request is on its way to the monitor."""
+    """What a link is worth and what there is to see; ``pending`` is whose request is on its way to the monitor."""
 
     verdict: Verdict
-    incident: Incident | None = None
+    view: View | None = None
     pending: str = ""
 
 
@@ -195,8 +196,10 @@ class AcknowledgePage:
             asked = (request.body for request in storage.requests())
             wanted = (body for body in asked if isinstance(body, Acknowledge))
             pending = next((body.by for body in wanted if body.incident_id == claim.incident_id), "")
-        shown = verdict in (Verdict.VALID, Verdict.ACKNOWLEDGED, Verdict.RESOLVED)
-        return _Seen(verdict=verdict, incident=incident if shown else None, pending=pending)
+        view = None
+        if incident is not None and verdict in _SHOWN:
+            view = view_of(incident, about=self._about, at=self._now())
+        return _Seen(verdict=verdict, view=view, pending=pending)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC)
@@ -205,12 +208,11 @@ class AcknowledgePage:
         status = _STATUS.get(seen.verdict, 200)
         if request.method == "POST":
             status = 422 if problem else 409 if status == 200 else status
-        view = None if seen.incident is None else view_of(seen.incident, about=self._about, at=self._now())
         return self._rendered(
             status,
             verdict=seen.verdict.name,
             words=str(seen.verdict),
-            view=view,
+            view=seen.view,
             pending=seen.pending,
             name=person(unquote(request.cookies.get(_COOKIE, ""))),
             problem=problem,

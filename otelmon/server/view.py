@@ -15,6 +15,7 @@ from otelmon.rules.runbooks import first_steps
 NAME_LIMIT = 80
 """UTF-16 units of the name of whoever acknowledges."""
 
+_TITLE_LIMIT = 300  # so that the form below it is in sight on a phone
 _TEXT_LIMIT = 1000
 _MOST_FACTS = 25
 _MOST_EVENTS = 30
@@ -70,7 +71,7 @@ def view_of(incident: Incident, *, about: Context, at: datetime) -> View:
     shown = incident.timeline[-_MOST_EVENTS:]
     return View(
         id=incident.id,
-        title=_line(message.title),
+        title=_line(message.title, _TITLE_LIMIT),
         severity=str(incident.severity),
         state=str(incident.state),
         since=_moment(incident.triggered_at),
@@ -107,8 +108,8 @@ def _pieces(step: str) -> tuple[tuple[str, bool], ...]:
     return tuple((piece.strip("`"), True) if _CODE.fullmatch(piece) else (piece, False) for piece in pieces)
 
 
-def _line(text: str) -> str:
-    return clip(list(one_line(text[: 2 * _TEXT_LIMIT])), _TEXT_LIMIT)
+def _line(text: str, limit: int = _TEXT_LIMIT) -> str:
+    return clip(list(one_line(text[: 2 * limit])), limit)
 
 
 def _text(text: str) -> str:
