@@ -1,6 +1,6 @@
 # Everything is built in .venv; each target does its own set-up and says what it does.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-rules soak format clean
+.PHONY: help demo demo-all test check bench bench-rules soak format clean
 
 # The first Python >= 3.11 that starts; override with `make PYTHON=/path/to/python`.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -10,6 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 help:
 	@echo "make demo    a small shop under load, faults switched on and off, pages shown (about 90 s)"
+	@echo "make demo-all  one incident from its page to its timeline, acknowledged by the web page (about 30 s)"
 	@echo "make test    all tests but the long ones"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   what a request, a collection and a tick cost"
@@ -36,6 +37,9 @@ help:
 
 demo: .venv/demo
 	@$(BIN)/python -m examples.demo
+
+demo-all: .venv/demo
+	@$(BIN)/python -m examples.demo --all
 
 test: .venv/test
 	@echo "==> tests"

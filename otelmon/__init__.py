@@ -13,8 +13,9 @@ The way of the data; each stage is a package of its own, and imports earlier one
     measures       data ->    samples   vector    files    firing,    acked       on call    owed to    log:
                    samples                                 resolved                          whom       delivered
 
-Around them: `runtime` (the one loop), `storage` (what survives a restart), `cli` (the `otelmon` command), `config`
-(otelmon.yaml), `testing` (a stand-in for Discord and a clock for your own tests).
+Around them: `runtime` (the one loop), `storage` (what survives a restart), `server` (the page where incidents are
+acknowledged), `cli` (the `otelmon` command), `config` (otelmon.yaml), `testing` (a stand-in for Discord and a clock for
+your own tests).
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class Play:
         command = _ACKNOWLEDGE.search(text)
         if act is None or command is None or not _pages(act, text):
             return
-        said = self._shop.acknowledge(command[1])
+        said = self._shop.otelmon("ack", command[1], "--by", "the demo")
         self.report.acknowledged.append(said)
         self._say(f"[cyan]$ {command[0]}[/cyan] -> {said}")
 

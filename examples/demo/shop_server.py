@@ -36,6 +36,7 @@ class ShopServer:
             "DISCORD_WEBHOOK_URL": webhook_url,
             "OTELMON_CONFIG": str(CONFIG),
             "DEMO_STATE_DIR": str(state_dir),
+            "DEMO_PUBLIC_URL": self.url,
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -75,8 +76,8 @@ class ShopServer:
         """Switch a fault of the shop on or off."""
         httpx.request("PUT" if on else "DELETE", f"{self.url}/faults/{fault}", timeout=10).raise_for_status()
 
-    def acknowledge(self, incident_id: str) -> str:
-        """Take an incident, as a person would: `otelmon ack ID --by NAME`. Returns what the command said."""
-        command = [sys.executable, "-m", "otelmon", "ack", incident_id, "--by", "the demo", "--config", str(CONFIG)]
+    def otelmon(self, *arguments: str) -> str:
+        """What an `otelmon` command says, as a person beside the shop would give it."""
+        command = [sys.executable, "-m", "otelmon", *arguments, "--config", str(CONFIG)]
         done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=30, check=False)
         return (done.stdout or done.stderr).strip()

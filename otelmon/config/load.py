@@ -31,12 +31,14 @@ from otelmon.variables import Variables
 
 _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
-    "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation", "runbooks",
-    *POLICY_KEYS,
+    "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
+    "runbooks", *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
 _LONGEST_NAME = 200
+# Leaves room for the link to a page in what Discord takes as the address of a button.
+_LONGEST_PUBLIC_URL = 300
 
 
 def load_settings(
@@ -108,8 +110,9 @@ class _Reader:
             policy=read_policy(self.fields, self.problems),
             team=self.team(),
             exclude_paths=self.exclude_paths(),
-            runbook_base_url=self.runbook_base_url(),
+            runbook_base_url=self._address("runbook_base_url"),
             runbooks=self.runbooks(base),
+            public_url=self.public_url(),
             max_series=max_series or DEFAULT_MAX_SERIES,
             rule_files=rule_files,
             rule_patterns=tuple(str((base / scalar.text).absolute()) for scalar in self._scalars("rule_files")),
@@ -205,19 +208,17 @@ class _Reader:
             paths.append(scalar.text)
         return tuple(paths)
 
-    def runbook_base_url(self) -> str | None:
-        """``runbook_base_url:``: where the team keeps its runbooks."""
-        url = self._text("runbook_base_url")
-        if url is None:
+    def public_url(self) -> str | None:
+        """``public_url:``: where people reach the app, without a slash at its end."""
+        url = self._address("public_url")
+        if url is None or self.fields is None:
             return None
-        try:
-            parts = urlsplit(url)
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
-        except ValueError:
-            valid = False
-        if not valid and self.fields is not None:
-            self.fields.fault("runbook_base_url", "is no address of a web page", "write https://...")
-        return url
+        if any(character in url for character in "?#@"):
+            hint = "write only where the app is reached: https://shop.example.com, or with a path"
+            self.fields.fault("public_url", "has more than an address and a path", hint)
+        elif len(url) > _LONGEST_PUBLIC_URL:
+            self.fields.fault("public_url", f"is longer than {_LONGEST_PUBLIC_URL} characters", "write a shorter one")
+        return url.rstrip("/")
 
     def runbooks(self, base: Path) -> Path | None:
         """``runbooks:``: the folder of the team's own runbooks, relative to the configuration file."""
@@ -259,6 +260,20 @@ class _Reader:
                         file=rule.origin.file, line=rule.origin.line, message=message, hint="give one another name"
                     )
                     self.problems.found.append(problem)
+
+    def _address(self, name: str) -> str | None:
+        """The address of a web page."""
+        url = self._text(name)
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
+        except ValueError:
+            valid = False
+        if not valid and self.fields is not None:
+            self.fields.fault(name, "is no address of a web page", "write https://...")
+        return url
 
     def _text(self, name: str) -> str | None:
         text = None if self.fields is None else self.fields.text(name)

@@ -42,10 +42,10 @@ class Settings(BaseModel):
 
     ``service_source`` and ``environment_source`` say in words where the two came from. ``environment`` is None where
     none is declared. ``disabled_by`` names the variable that switched everything off; then nothing else was read.
-    ``runbooks`` is the folder of the team's own runbooks. ``exclude_paths`` are paths, or prefixes of paths where
-    they end in ``*``. ``rule_patterns`` are what ``rule_files:`` says, made absolute, ``rule_files`` what that
-    matched. ``groups`` are the built-in rules as tuned, the user's own, then those of the rule files, ready to
-    evaluate.
+    ``runbooks`` is the folder of the team's own runbooks. ``public_url`` is where people reach the app, without a
+    slash at its end; None where no page links there. ``exclude_paths`` are paths, or prefixes of paths where they end
+    in ``*``. ``rule_patterns`` are what ``rule_files:`` says, made absolute, ``rule_files`` what that matched.
+    ``groups`` are the built-in rules as tuned, the user's own, then those of the rule files, ready to evaluate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -66,6 +66,7 @@ class Settings(BaseModel):
     exclude_paths: tuple[str, ...] = ()
     runbook_base_url: str | None = None
     runbooks: Path | None = None
+    public_url: str | None = None
     max_series: int = DEFAULT_MAX_SERIES
     rule_files: tuple[Path, ...] = ()
     rule_patterns: tuple[str, ...] = ()

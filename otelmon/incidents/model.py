@@ -104,6 +104,9 @@ class Incident:
 
     A storm is an incident too: ``members`` is how many incidents it stands for, and its one alert sums them up;
     ``joined_at`` is when the last of them joined.
+
+    ``rounds`` counts how often it was triggered: once, and again by each reopening and each acknowledgement that ran
+    out.
     """
 
     id: str
@@ -125,6 +128,7 @@ class Incident:
     storm: str = ""
     members: int = 0
     joined_at: datetime | None = None
+    rounds: int = 1
 
     @property
     def firing(self) -> tuple[Alert, ...]:

@@ -211,7 +211,13 @@ def _timers(incident: Incident, policy: Policy, at: datetime, *, told_now: bool)
         if at - since < policy.ack_timeout:
             return None
         text = f"it still fires {after((at - since).total_seconds())} after {incident.acknowledged_by} took it"
-        again = replace(incident, state=IncidentState.TRIGGERED, acknowledged_at=None, acknowledged_by="")
+        again = replace(
+            incident,
+            state=IncidentState.TRIGGERED,
+            acknowledged_at=None,
+            acknowledged_by="",
+            rounds=incident.rounds + 1,
+        )
         return again, Happening(event=Event(at=at, kind=EventKind.EXPIRED, text=text), cause=Cause.EXPIRED)
     every = policy.repeat_every.get(incident.severity)
     if incident.state is not IncidentState.TRIGGERED or told_now or incident.storm:

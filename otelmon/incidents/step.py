@@ -251,6 +251,7 @@ class _Books:
             first_paged_at=None,
             paged_at=None,
             storm="",
+            rounds=incident.rounds + 1,
         )
         draft = self._draft(id_)
         draft.opened, draft.why = EventKind.REOPENED, f"{lasted} after it was resolved: {why}"

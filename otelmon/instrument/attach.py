@@ -18,6 +18,7 @@ from otelmon.instrument.frameworks import (
     watch_quart,
 )
 from otelmon.instrument.lifecycle import ASGIApp, Lifecycle
+from otelmon.instrument.own_pages import OwnPages
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.instrument.requests import RequestMiddleware
 from otelmon.instrument.routes import RouteOf, StarletteRoutes, any_route, litestar_route, stored_route
@@ -40,13 +41,14 @@ def attach(
     on_start: Callable[[], None],
     on_stop: Callable[[], None],
     faults: Faults | None = None,
+    own_pages: OwnPages | None = None,
 ) -> Attachment:
     """Count the requests of a FastAPI, Starlette, Litestar or Quart application into the recorder.
 
     ``excluded`` are paths that are not counted: exact, or a prefix that ends in ``*``. ``on_start`` is called in a
     thread when the app's start-up is complete, or at the first request where the server has no lifespan (again in a
     forked child that serves); ``on_stop`` in a thread when the app has shut down, and the server waits for it.
-    ``faults`` counts what goes wrong in between.
+    ``faults`` counts what goes wrong in between. ``own_pages`` are answered by otelmon, before the app, uncounted.
 
     In FastAPI and Starlette the middleware is the outermost of the application's own, also of those that are added
     later; the framework's handler of unhandled exceptions stays outside of it. An app that is attached already is
@@ -68,6 +70,7 @@ def attach(
         lifecycle=Lifecycle(on_start, on_stop, faults),
         faults=faults,
         excluded=excluded,
+        own_pages=own_pages,
     )
     if framework is Framework.LITESTAR:
         watch_litestar(app, middleware)
@@ -87,6 +90,7 @@ def wrap(
     on_start: Callable[[], None],
     on_stop: Callable[[], None],
     faults: Faults | None = None,
+    own_pages: OwnPages | None = None,
 ) -> RequestMiddleware:
     """Count the requests of any ASGI application from outside: returns the ASGI callable to serve instead.
 
@@ -113,6 +117,7 @@ def wrap(
         excluded=excluded,
         outermost=True,
         answers_lifespan=framework is Framework.DJANGO,
+        own_pages=own_pages,
     )
     if framework is Framework.DJANGO:
         watch_django(inner)

@@ -11,6 +11,7 @@ from typing import Any
 from otelmon.faults import Faults
 from otelmon.instrument.lifecycle import ASGIApp, Lifecycle, Message, Receive, Scope, Send
 from otelmon.instrument.model import CLIENT_CLOSED_REQUEST, INCOMPLETE_RESPONSE, Traffic
+from otelmon.instrument.own_pages import OwnPages
 from otelmon.instrument.recorder import Counts, Lane
 from otelmon.instrument.routes import ERROR_KEY, RouteOf
 
@@ -40,7 +41,8 @@ class RequestMiddleware:
     where it began. Excluded paths (exact, or a prefix that ends in ``*``) and exchanges that another RequestMiddleware
     counts already are passed through. ``root`` is the application as the user gave it, ``app`` the next ASGI callable.
     ``outermost`` says that nothing of the app lies outside of this middleware: a 5xx is then counted when the app
-    returns, because the exception that caused it comes after its response.
+    returns, because the exception that caused it comes after its response. ``own_pages`` are answered here, before the
+    app, and not counted.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class RequestMiddleware:
         excluded: Iterable[str] = (),
         outermost: bool = False,
         answers_lifespan: bool = False,
+        own_pages: OwnPages | None = None,
     ) -> None:
         self.app = app
         self.root = root
@@ -65,7 +68,9 @@ class RequestMiddleware:
         self._own_counts = counts
         self._counts: Counts | None = counts
         self._answers_lifespan = answers_lifespan
-        paths = tuple(excluded)
+        self._own_pages = own_pages
+        # Left out of what is counted like excluded paths, so that other requests pay for one look-up, not for two.
+        paths = (*excluded, *(own_pages.patterns if own_pages is not None else ()))
         self._excluded = frozenset(path for path in paths if not path.endswith("*"))
         self._excluded_prefixes = tuple(path[:-1] for path in paths if path.endswith("*"))
         self._excludes = bool(paths)
@@ -128,17 +133,16 @@ class RequestMiddleware:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
-            await self.app(scope, receive, send)
+            pages = self._own_pages
+            ours = pages is not None and scope["type"] == "http" and _path_below(scope).startswith(pages.prefixes)
+            await (pages.answer if ours and pages is not None else self.app)(scope, receive, send)
         elif self._answers_lifespan:
             await self.lifecycle.own_lifespan(receive, send)
         else:
             await self.lifecycle.lifespan(self.app, scope, receive, send)
 
     def _is_excluded(self, scope: Scope) -> bool:
-        path = scope["path"]
-        root_path = scope.get("root_path", "")
-        if root_path and path.startswith(root_path):
-            path = path[len(root_path) :] or "/"
+        path = _path_below(scope)
         return path in self._excluded or path.startswith(self._excluded_prefixes)
 
 
@@ -319,6 +323,13 @@ class _WebSocket(_Exchange):
 _WEBSOCKET_STATUS = {"websocket.accept": 101, "websocket.close": 403}
 _EXCHANGES: dict[str, Callable[..., _Exchange]] = {"http": _Exchange, "websocket": _WebSocket}
 _living: weakref.WeakSet[RequestMiddleware] = weakref.WeakSet()
+
+
+def _path_below(scope: Scope) -> str:
+    """The path below the one that the app is mounted at."""
+    path: str = scope["path"]
+    root_path: str = scope.get("root_path", "")
+    return path[len(root_path) :] or "/" if root_path and path.startswith(root_path) else path
 
 
 def _is_cancellation(error: BaseException) -> bool:

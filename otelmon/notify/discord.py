@@ -134,7 +134,7 @@ class DiscordNotifier:
             return outcome
         plain = plain_payload(owed.page.message)
         if editing:
-            plain |= {"allowed_mentions": {"parse": []}, "embeds": []}
+            plain |= {"allowed_mentions": {"parse": []}, "embeds": [], "components": []}
         _LOG.warning("%s: %s; sending page %s as plain text", self._name, outcome.reason, owed.page.id)
         again, _ = self._attempt(owed, plain, at)
         if again.kind is OutcomeKind.DELIVERED:
@@ -146,12 +146,14 @@ class DiscordNotifier:
     def _attempt(self, owed: OwedPage, body: Mapping[str, Any], at: datetime) -> tuple[Outcome, bool]:
         """One request: what became of it, and whether Discord refused the body."""
         editing = owed.page.action is PageAction.EDIT
+        # Without the parameter Discord drops the button and says nothing.
+        url = self._url.copy_merge_params({"with_components": "true"}) if "components" in body else self._url
         try:
             if editing:
-                path = self._url.path.rstrip("/") + f"/messages/{owed.edited_message_id}"
-                reply = self._client.exchange("PATCH", self._url.copy_with(path=path), body)
+                path = url.path.rstrip("/") + f"/messages/{owed.edited_message_id}"
+                reply = self._client.exchange("PATCH", url.copy_with(path=path), body)
             else:
-                reply = self._client.exchange("POST", self._url.copy_merge_params({"wait": "true"}), body)
+                reply = self._client.exchange("POST", url.copy_merge_params({"wait": "true"}), body)
         except ExchangeError as error:
             return self._later(owed, f"no answer from Discord: {error}", at, uncertain=error.uncertain), False
         at += timedelta(seconds=reply.seconds)

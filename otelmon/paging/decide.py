@@ -54,10 +54,12 @@ def _pages(change: Change, target: str, on_call: OnCall, about: Context) -> Iter
         if cause in (Cause.JOINED, Cause.WORSENED):
             lead = max(change.alerts or (lead,), key=lambda alert: alert.severity.rank)
         mentions = on_call.who(lead.severity, change.event.at)
-        message = triggered_message(incident, about=about, mentions=mentions, cause=cause, lead=lead)
+        message = triggered_message(
+            incident, about=about, mentions=mentions, at=change.event.at, cause=cause, lead=lead
+        )
         yield _page(change, target, message, follows=_before(change, target))
     if change.shown_in:
-        shown = triggered_message(incident, about=about, mentions=())
+        shown = triggered_message(incident, about=about, mentions=(), at=change.event.at)
         for telling in change.shown_in:
             # A message that never was the latest needs no second edit: at most the first and the latest are edited.
             edited = _telling_id(change, telling, target)

@@ -25,6 +25,7 @@ FIELD_VALUE_LIMIT = 1024
 FOOTER_LIMIT = 2048
 EMBED_LIMIT = 6000
 URL_LIMIT = 2048
+BUTTON_URL_LIMIT = 512
 MENTIONS_LIMIT = 50
 """How many people and roles one page can ping: as many as fit into its content beside a title."""
 
@@ -37,6 +38,7 @@ _NAME_LIMIT = 80  # of who acknowledged
 _DESCRIPTION_KEPT = 2048  # what a description keeps when the fields want the whole embed
 _FOOTER_KEPT = 512
 _MASKED_LINK_LIMIT = 1024
+_ACTION_ROW, _BUTTON, _LINK_STYLE = 1, 2, 5  # Discord's numbers: component types and a button's style
 _SNOWFLAKE = re.compile("[0-9]{1,20}")
 _URL = re.compile("https?://[\\x21-\\x7e]+", re.IGNORECASE)
 _SPECIAL = frozenset("\\*_~`|[]<")
@@ -50,11 +52,15 @@ def payload(message: Message) -> dict[str, Any]:
     ``content`` carries severity, title and mentions (Discord pings from there only, and a phone's preview shows only
     that); the embed carries the details. Everything in the message but its mentions is data: markdown in it is
     escaped, mentions in it are broken, invisible characters are dropped, what is too long ends in an ellipsis.
-    Mentions whose id is no snowflake are left out, and so are those beyond ``MENTIONS_LIMIT``.
+    Mentions whose id is no snowflake are left out, and so are those beyond ``MENTIONS_LIMIT``. The page where the
+    incident is acknowledged is a link button, which every webhook takes with ``with_components=true``; an address that
+    is too long for a button is a link in the embed.
     """
     body = plain_payload(message)
     if not message.short:
         body["embeds"] = [_embed(message)]
+        if button := _button(message):
+            body["components"] = [{"type": _ACTION_ROW, "components": [button]}]
     return body
 
 
@@ -68,11 +74,12 @@ def edit_payload(message: Message) -> dict[str, Any]:
     """The body of the PATCH that makes an earlier message say this.
 
     An edit pings nobody, yet it is parsed with the default allowances unless they are passed again: so none are given.
-    A short message takes the details of the earlier one away.
+    A short message takes the details of the earlier one away, and what nobody has to press any more its button.
     """
     body = payload(message)
     body["allowed_mentions"] = {"parse": []}
     body.setdefault("embeds", [])
+    body.setdefault("components", [])
     return body
 
 
@@ -148,6 +155,10 @@ def _fields(message: Message, link: str) -> list[dict[str, Any]]:
         fields.insert(0, {"name": name, "value": f"<t:{seconds}:f>, <t:{seconds}:R>", "inline": False})
     if clean(message.link) and not link:  # a path, or an address that Discord would refuse: shown, not linked
         fields.append(_field(Field(name="Runbook", value=message.link, inline=False)))
+    address = _link(message.acknowledge)
+    if address and len(address) <= _MASKED_LINK_LIMIT - 32 and _button(message) is None:
+        masked = f"[Open the acknowledge page]({address})"
+        fields.insert(0, {"name": "Acknowledge here", "value": masked, "inline": False})
     return fields
 
 
@@ -172,6 +183,14 @@ def _fitting(fields: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:
         shown.append(field)
         room -= size
     return [*shown, {"name": "Not shown", "value": f"{len(fields) - len(shown)} more", "inline": False}]
+
+
+def _button(message: Message) -> dict[str, Any] | None:
+    """The button that leads to the page where the incident is acknowledged; None where there is none to show."""
+    url = _link(message.acknowledge)
+    if not url or units(url) > BUTTON_URL_LIMIT:
+        return None
+    return {"type": _BUTTON, "style": _LINK_STYLE, "label": "Acknowledge", "url": url}
 
 
 def _link(link: str) -> str:

@@ -48,7 +48,8 @@ class Message:
     """What a page says, independent of the target, unescaped and of any length.
 
     ``mentions`` are the people and roles to ping (empty: nobody). ``since_at`` is shown as a relative time.
-    ``short`` asks for one line without details (the resolved notice).
+    ``short`` asks for one line without details (the resolved notice). ``link`` leads to the runbook; ``acknowledge`` to
+    the page where the incident is acknowledged: whoever has that address may, so it goes to the target and to no log.
     """
 
     severity: Severity
@@ -59,6 +60,7 @@ class Message:
     mentions: tuple[Mention, ...] = ()
     fields: tuple[Field, ...] = ()
     link: str = ""
+    acknowledge: str = ""
     since_at: datetime | None = None
     footer: str = ""
     short: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from otelmon.alerts.model import Alert, TransitionReason
 from otelmon.duration import format_duration
@@ -37,6 +38,14 @@ def _no_steps(rule_name: str) -> tuple[str, ...]:  # noqa: ARG001 (the signature
     return ()
 
 
+AcknowledgeLink = Callable[[Incident, datetime], str]
+
+
+def no_link(incident: Incident, at: datetime) -> str:  # noqa: ARG001 (the signature is the caller's)
+    """No incident has a page of its own."""
+    return ""
+
+
 def _command(incident_id: str) -> str:
     return f"otelmon ack {incident_id}"
 
@@ -47,7 +56,8 @@ class Context:
 
     ``runbooks`` is the address under which a rule's name leads to its runbook (empty: none is linked);
     ``first_steps`` gives the first steps of a rule's runbook, shown where no runbook is linked; ``acknowledge`` says,
-    for an incident's id, how it is acknowledged.
+    for an incident's id, how it is acknowledged; ``acknowledge_link`` gives the address of the page where an incident
+    is acknowledged, in a message of this instant (empty: there is no such page).
     """
 
     service: str
@@ -56,6 +66,7 @@ class Context:
     runbooks: str = ""
     first_steps: Callable[[str], tuple[str, ...]] = _no_steps
     acknowledge: Callable[[str], str] = _command
+    acknowledge_link: AcknowledgeLink = no_link
 
 
 # How a new message begins that is not an incident's first.
@@ -74,12 +85,14 @@ def triggered_message(
     *,
     about: Context,
     mentions: tuple[Mention, ...],
+    at: datetime,
     cause: Cause = Cause.TRIGGERED,
     lead: Alert | None = None,
 ) -> Message:
     """The page that shows an incident; the same once it is acknowledged or resolved, as its edit shows it.
 
-    ``cause`` is why it is sent, which its title says; ``lead`` the alert that it is about, the incident's own if None.
+    ``at`` is the instant of the message. ``cause`` is why it is sent, which its title says; ``lead`` the alert that it
+    is about, the incident's own if None.
     """
     alert = lead or incident.lead
     is_open = incident.resolved_at is None
@@ -94,6 +107,7 @@ def triggered_message(
         mentions=mentions,
         fields=_fields(incident, alert, about),
         link=link,
+        acknowledge="" if acknowledged else about.acknowledge_link(incident, at),
         since_at=incident.triggered_at,
         footer=f"otelmon, incident {incident.id}",
     )

@@ -20,13 +20,14 @@ from otelmon.notify.log import LogNotifier
 from otelmon.notify.notifier import Notifier
 from otelmon.notify.worker import Worker
 from otelmon.oncall.fixed import FixedOnCall
-from otelmon.paging.text import Context
+from otelmon.paging.text import AcknowledgeLink, Context, no_link
 from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.snapshot import VIEWS
+from otelmon.server.links import Links
 from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.window.window import Window
@@ -101,7 +102,7 @@ def assemble(
         journal=journal,
         on_call=FixedOnCall(mentions=settings.discord.mention),
         targets=[notifier.name] if pages else [],
-        about=about(settings),
+        about=about(settings, _acknowledge_link(settings, disk, faults)),
         faults=faults,
         sample_host=sample_host,
         policy=settings.policy,
@@ -124,7 +125,7 @@ def make_notifier(settings: Settings, clock: Clock) -> Notifier:
     return DiscordNotifier(DISCORD, url.get_secret_value(), clock=clock) if url is not None else LogNotifier(LOG)
 
 
-def about(settings: Settings) -> Context:
+def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link) -> Context:
     """What pages say of where they come from."""
     return Context(
         service=settings.service,
@@ -132,6 +133,7 @@ def about(settings: Settings) -> Context:
         instance=settings.instance,
         runbooks=settings.runbook_base_url or "",
         first_steps=partial(first_steps, folder=settings.runbooks),
+        acknowledge_link=acknowledge_link,
     )
 
 
@@ -142,6 +144,17 @@ def retention_seconds(settings: Settings) -> float:
     lookbacks = [rule_lookback_seconds(rule) for group in settings.groups for rule in group.rules]
     lookbacks += [lookback_seconds(parse(text)) for text in VIEWS.values()]
     return max(_LEAST_LOOKBACK_SECONDS, *lookbacks) + 2 * settings.interval_seconds
+
+
+def _acknowledge_link(settings: Settings, disk: Storage | None, faults: Faults) -> AcknowledgeLink:
+    """How pages link to where they are acknowledged: where the app is reached from outside, and keeps the secret."""
+    if settings.public_url is None or disk is None:
+        return no_link
+    try:
+        return Links(disk.link_secret(), settings.public_url).address
+    except StateError as error:
+        faults.add("state", f"pages have no link to acknowledge them by: {error}")
+        return no_link
 
 
 def _open_state(settings: Settings, faults: Faults) -> Storage | None:

@@ -27,6 +27,7 @@ from otelmon.promql.analyze import condition
 from otelmon.rules.model import AlertingRule, Severity
 from otelmon.rules.runbooks import runbook_link
 from otelmon.runtime.by_hand import ByHand
+from otelmon.runtime.pages import own_pages
 from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.startup import startup_line, startup_warnings
@@ -79,6 +80,7 @@ class Monitor:
         self._serving: set[object] = set()
         self._watch: Watch | None = None
         self._watch_process = 0
+        self._own_pages = own_pages(settings, self._clock, self.faults) if paging.on else None
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -106,6 +108,7 @@ class Monitor:
             "on_start": partial(self._begin, app),
             "on_stop": partial(self._end, app),
             "faults": self.faults,
+            "own_pages": self._own_pages,
         }
 
     def _begin(self, app: object) -> None:

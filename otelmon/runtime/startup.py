@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from otelmon.config.settings import Settings
 from otelmon.rules.model import Severity
@@ -41,6 +42,8 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str)
             "critical pages ping nobody; set DISCORD_ROLE_ID, "
             "or discord: {mention: {critical: [role: ID]}} in otelmon.yaml"
         )
+    if (settings.public_url or "").startswith("http:") and not _is_local(settings.public_url or ""):
+        yield "public_url is without TLS: whoever reads along may acknowledge; write https:// if the app is reached so"
     file_system = file_system_of(settings.state_dir, mounts)
     if file_system in _PASSING:
         yield (
@@ -48,6 +51,10 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str)
             "container; set OTELMON_STATE_DIR to a volume"
         )
     yield "each process that serves this app evaluates and pages on its own: run one worker on one host for now"
+
+
+def _is_local(url: str) -> bool:
+    return urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}
 
 
 def file_system_of(path: Path, mounts: str) -> str | None:

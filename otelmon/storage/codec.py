@@ -135,6 +135,7 @@ def encode_incident(incident: Incident) -> Plain:
         "storm": incident.storm,
         "members": incident.members,
         "joined_at": _optional(incident.joined_at),
+        "rounds": incident.rounds,
     }
 
 
@@ -168,6 +169,7 @@ def decode_incident(plain: Mapping[str, Any], alerts: Iterable[Alert]) -> Incide
         storm=plain.get("storm", ""),
         members=plain.get("members", 0),
         joined_at=_instant(plain.get("joined_at")),
+        rounds=plain.get("rounds", 1),
     )
 
 
@@ -229,6 +231,7 @@ def encode_page(page: Page) -> Plain:
             "mentions": [[mention.kind.value, mention.id] for mention in message.mentions],
             "fields": [[field.name, field.value, field.inline] for field in message.fields],
             "link": message.link,
+            "acknowledge": message.acknowledge,
             "since_at": _optional(message.since_at),
             "footer": message.footer,
             "short": message.short,
@@ -261,6 +264,7 @@ def _decode_message(plain: Mapping[str, Any]) -> Message:
         mentions=tuple(Mention(kind=MentionKind(kind), id=id_) for kind, id_ in plain.get("mentions", ())),
         fields=tuple(Field(name=name, value=value, inline=inline) for name, value, inline in plain.get("fields", ())),
         link=plain.get("link", ""),
+        acknowledge=plain.get("acknowledge", ""),
         since_at=_instant(plain.get("since_at")),
         footer=plain.get("footer", ""),
         short=plain.get("short", False),

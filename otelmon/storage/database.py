@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import struct
 import uuid
 import zlib
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta
 from threading import RLock
 from typing import Any, Protocol, Self, TypeVar
 
+from pydantic import SecretStr
 from sqlalchemy import Connection, delete, select, update
 
 from otelmon.alerts.model import Alert
@@ -42,6 +44,8 @@ from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS
 # Incidents resolved so long before the last save may still be reopened; the step forgets them sooner.
 _RECENT_MICROSECONDS = 24 * 3600 * 1_000_000
 _SAVED_AT = "saved_at"
+_LINK_SECRET = "link_secret"  # noqa: S105 (its name)
+_SECRET_BYTES = 32
 _Value = TypeVar("_Value")
 
 
@@ -175,6 +179,17 @@ class DatabaseStorage:
             row = {"id": id_, "asked_at": micros(at), "kind": kind, "body": to_json(plain)}
             connection.execute(REQUESTS.insert().values(row))
         return id_
+
+    def link_secret(self) -> SecretStr:
+        """What links to pages are signed with: made once, the same for every process that shares the state."""
+        kept = select(META.c.value).where(META.c.name == _LINK_SECRET)
+        # Writing from its start, so that of two processes that find none only one makes one.
+        with self._lock, self._database.writing() as connection:
+            secret = connection.scalar(kept)
+            if secret is None:
+                secret = secrets.token_urlsafe(_SECRET_BYTES)
+                _write_meta(connection, _LINK_SECRET, secret)
+        return SecretStr(secret)
 
     def requests(self) -> tuple[Request, ...]:
         """The requests that were not handled yet, in the order in which they were made."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from pydantic import SecretStr
+
 from otelmon.alerts.model import Alert
 from otelmon.incidents.model import Change, Incident, RequestBody
 from otelmon.incidents.silence import Silence
@@ -121,6 +123,9 @@ class Storage(Protocol):
 
     def ask(self, body: RequestBody, at: datetime) -> str:
         """Leaves a request for the running monitor, from this or another process; the request's id."""
+
+    def link_secret(self) -> SecretStr:
+        """What links to pages are signed with: made once, the same for every process that shares the state."""
 
     def requests(self) -> tuple[Request, ...]:
         """The requests that were not handled yet, in the order in which they were made."""

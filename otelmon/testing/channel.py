@@ -12,7 +12,7 @@ from typing import Any
 from otelmon.testing.discord_rules import Ping, pings
 
 _FIRST_MESSAGE_ID = 1_300_000_000_000_000_000
-_KEPT = ("content", "embeds", "allowed_mentions", "flags", "username")
+_KEPT = ("content", "embeds", "components", "allowed_mentions", "flags", "username")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,12 @@ class PostedMessage:
         return self.body.get("embeds") or ()
 
     @property
+    def buttons(self) -> Mapping[str, str]:
+        """The link buttons below it: label to address."""
+        rows = self.body.get("components") or ()
+        return {button["label"]: button["url"] for row in rows for button in row["components"]}
+
+    @property
     def text(self) -> str:
         """All that can be read in it: content, titles, descriptions, fields, footers."""
         parts = [self.content]
@@ -57,6 +63,7 @@ class PostedMessage:
             "type": 0,
             "content": self.content,
             "embeds": [{"type": "rich", **embed} for embed in self.embeds],
+            "components": self.body.get("components") or [],
             "timestamp": _iso(self.posted_at),
             "edited_timestamp": None if self.edited_at is None else _iso(self.edited_at),
             "flags": self.body.get("flags") or 0,

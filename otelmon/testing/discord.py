@@ -67,8 +67,9 @@ class DiscordStandIn:
     waits for it. ``fail(fault, times=1)`` and ``fail_always(fault)`` make it go wrong (``faults``), ``refuse()`` and
     ``accept()`` close and reopen the port, ``forget_webhook()`` deletes the webhook. ``url`` shows the channel in
     a browser. ``names`` maps ids of people and roles to the names shown there. Rate limits and times go by
-    ``clock``, so a FakeClock tests them without waiting. It validates what is posted as ``discord_rules`` says; files,
-    components and threads it does not know: they are refused (threads) or ignored, as by a plain text channel.
+    ``clock``, so a FakeClock tests them without waiting. It validates what is posted as ``discord_rules`` says; files
+    and threads it does not know: they are refused (threads) or ignored, as by a plain text channel. Link buttons are
+    taken with ``with_components=true`` and dropped without it.
     """
 
     def __init__(
@@ -287,6 +288,7 @@ class DiscordStandIn:
         wait = request.query.get("wait", "false").lower()
         if wait not in {"true", "false", "1", "0"}:
             return _refused(refusal(400, 50035, "Invalid Form Body"))
+        body = _as_asked(request, body)
         if refused := check(body):
             return _refused(refused)
         message = self._channel.post(body, self._clock.now())
@@ -296,6 +298,7 @@ class DiscordStandIn:
         body = _parsed(request)
         if isinstance(body, Refusal):
             return _refused(body)
+        body = _as_asked(request, body)
         if refused := check(body, earlier=message.body):
             return _refused(refused)
         return Reply.json(200, self._channel.edit(message.id, body, self._clock.now()).json())
@@ -310,6 +313,13 @@ def _parsed(request: Request) -> Any:
         return json.loads(request.body.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return refusal(400, INVALID_JSON, "The request body contains invalid JSON.")
+
+
+def _as_asked(request: Request, body: Any) -> Any:
+    """The body as Discord reads it: a webhook's components count only where the query says so."""
+    if not isinstance(body, dict) or request.query.get("with_components", "").lower() in {"true", "1"}:
+        return body
+    return {key: value for key, value in body.items() if key != "components"}
 
 
 def _no_constant(word: str) -> None:

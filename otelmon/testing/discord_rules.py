@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from otelmon.testing.discord_components import component_faults
+
 INVALID_FORM_BODY = 50035
 EMPTY_MESSAGE = 50006
 INVALID_JSON = 50109
@@ -70,6 +72,7 @@ def check(body: Any, *, earlier: Mapping[str, Any] | None = None) -> Refusal | N
     _embeds(faults, body.get("embeds"))
     _allowed_mentions(faults, body.get("allowed_mentions"))
     _sender(faults, body)
+    faults |= component_faults(body.get("components"))
     if faults:
         return _form(faults)
     if body.get("thread_name") is not None:

@@ -42,13 +42,15 @@ def _message(message: PostedMessage, names: Mapping[str, str], now: float) -> st
     edited = '<span class="edited">(edited)</span>' if message.edited_at is not None else ""
     content = f'<div class="content">{html(message.content, names=names, now=now)} {edited}</div>'
     embeds = "".join(_embed(embed, names, now) for embed in message.embeds)
+    links = "".join(_button(label, url) for label, url in message.buttons.items())
+    buttons = f'<div class="buttons">{links}</div>' if links else ""
     note = f'<div class="pinged">pinged {escape(pinged)}</div>' if pinged else ""
     author = escape(str(message.body.get("username") or "otelmon"))
     return (
         f'<article class="message{" pings" if pinged else ""}" id="m{message.id}">'
         f'<div class="avatar" aria-hidden="true">{author[:1]}</div><div class="body">'
         f'<header><span class="author">{author}</span><span class="tag">APP</span>'
-        f'<time class="when">{_when(message.posted_at)}</time></header>{content}{embeds}{note}</div></article>'
+        f'<time class="when">{_when(message.posted_at)}</time></header>{content}{embeds}{buttons}{note}</div></article>'
     )
 
 
@@ -76,6 +78,12 @@ def _field(field: Mapping[str, Any], names: Mapping[str, str], now: float) -> st
     value = html(field["value"], names=names, now=now)
     inline = " inline" if field.get("inline") else ""
     return f'<div class="field{inline}"><div class="name">{name}</div><div class="value">{value}</div></div>'
+
+
+def _button(label: str, url: str) -> str:
+    return (
+        f'<a class="button" href="{escape(_safe(url))}" rel="noreferrer noopener" target="_blank">{escape(label)} ↗</a>'
+    )
 
 
 def _safe(url: Any) -> str:

@@ -28,9 +28,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette_exporter import PrometheusMiddleware
 
+from otelmon.faults import Faults
 from otelmon.instrument.attach import attach
 from otelmon.instrument.instruments import InstrumentCounts
 from otelmon.instrument.recorder import RequestRecorder
+from otelmon.server.mount import mounted
 
 ROUNDS = 60
 REQUESTS = 100
@@ -87,6 +89,12 @@ def with_otelmon(app):
     return app
 
 
+def with_own_pages(app):
+    pages = mounted("https://shop.example.com", lambda: app, Faults())
+    attach(app, RequestRecorder(start_at=0.0), on_start=nothing, on_stop=nothing, own_pages=pages)
+    return app
+
+
 def with_portable(app):
     attached = attach(app, RequestRecorder(start_at=0.0), on_start=nothing, on_stop=nothing)
     attached.middleware.count_into(InstrumentCounts(provider()))
@@ -112,6 +120,7 @@ def variants(build: Callable) -> dict[str, Callable]:
     apps = {
         OURS: with_otelmon(build()),
         "otelmon, portable (OTel instruments)": with_portable(build()),
+        "otelmon, with its acknowledge page": with_own_pages(build()),
         "prometheus-fastapi-instrumentator": with_instrumentator(build()),
         "starlette_exporter": with_exporter(build()),
         "contrib ASGI, no spans": with_contrib(build(), exclude_spans=["receive", "send"]),

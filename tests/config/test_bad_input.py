@@ -38,6 +38,18 @@ BAD = [
     ("exclude_paths: [[a]]", ":1:17", "exclude_paths: text expected, not a list"),
     ("runbook_base_url: wiki/runbooks", ":1:19", "runbook_base_url: is no address of a web page; write https://..."),
     ("runbook_base_url: 'https://[x'", ":1:19", "runbook_base_url: is no address of a web page"),
+    ("public_url: shop.example.com", ":1:13", "public_url: is no address of a web page; write https://..."),
+    (
+        "public_url: https://shop.example.com/?a=1",
+        ":1:13",
+        "public_url: has more than an address and a path; write only",
+    ),
+    ("public_url: https://ada:pw@shop.example.com", ":1:13", "public_url: has more than an address and a path"),
+    (
+        "public_url: https://shop.example.com/" + 300 * "a",
+        ":1:13",
+        "public_url: is longer than 300 characters",
+    ),
     ("rule_files: [gone.yml]", ":1:14", "rule_files: 'gone.yml' matches no file; paths are relative to"),
     ("rule_files: [rules/*.yml]", ":1:14", "rule_files: 'rules/*.yml' matches no file"),
     ("discord: https://discord.com/x", ":1:10", "discord: a section of keys expected, not 'https://...'"),

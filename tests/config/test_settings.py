@@ -56,7 +56,7 @@ def test_what_is_commented_out_in_the_annotated_file_works_when_it_is_uncommente
     (tmp_path / "rules" / "a.yml").write_text("groups: []")
     keys = ("service", "environment", "mention", "  critical", "  warning", "route_error_rate", "memory_usage",
             "cpu_usage", "description", "runbook", "unit", "labels", "keep_firing_for", "rule_files",
-            "runbook_base_url", "exclude_paths", "state_dir", "instance", "max_series")  # fmt: skip
+            "runbook_base_url", "public_url", "exclude_paths", "state_dir", "instance", "max_series")  # fmt: skip
     lines = []
     uncommented = 0
     for line in text.splitlines():
@@ -297,3 +297,9 @@ def test_reading_the_configuration_loads_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_public_url_has_no_slash_at_its_end(tmp_path):
+    assert settings(tmp_path, "public_url: https://shop.example.com/\n").public_url == "https://shop.example.com"
+    assert settings(tmp_path, "public_url: http://shop.example.com:8443/a/b\n").public_url.endswith(":8443/a/b")
+    assert settings(tmp_path, "public_url: ${SHOP_URL:-}\n").public_url is None

@@ -107,6 +107,7 @@ class Served:
     def __enter__(self) -> Self:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            self.environ.setdefault("SERVED_URL", self.url)
             self.process = subprocess.Popen(
                 [*self._command(listener.fileno()), *self._options],
                 cwd=self.folder,

@@ -74,6 +74,20 @@ def test_a_page_is_posted_and_pings_the_person_on_call(discord, notifier, log):
     assert log.records == []
 
 
+def test_a_button_is_asked_for_with_the_parameter_and_taken_away_by_the_edit(discord, notifier):
+    posted = notifier.send(owed(acknowledge="https://shop.example.com/otelmon/ack/x"), AT)
+    assert discord.messages[0].buttons == {"Acknowledge": "https://shop.example.com/otelmon/ack/x"}
+    assert "with_components=true" in discord.requests[0].path
+    assert "wait=true" in discord.requests[0].path
+    notifier.send(owed("e", edited_message_id=posted.message_id, acknowledged_by="ada"), later(60))
+    assert not discord.messages[0].buttons
+
+
+def test_a_page_without_a_button_asks_for_none(discord, notifier):
+    notifier.send(owed(), AT)
+    assert "with_components" not in discord.requests[0].path
+
+
 def test_an_edit_changes_the_message_and_pings_nobody(discord, notifier):
     posted = notifier.send(owed(), AT)
     outcome = notifier.send(owed("e", edited_message_id=posted.message_id, resolved=True), later(60))

@@ -54,3 +54,8 @@ def test_an_edit_is_written_only_when_nothing_else_says_it(caplog):
     LogNotifier().send(replace(edit, page=replace(edit.page, reason=PageReason.ACKNOWLEDGED)), AT)
     (record,) = caplog.records
     assert record.getMessage().startswith("PAGE ACKNOWLEDGED by Ada (critical): Error rate 31 %")
+
+
+def test_the_link_by_which_anybody_may_acknowledge_is_in_no_log():
+    address = "https://shop.example.com/otelmon/ack/7KQ2-1-1790000000.signature"
+    assert "signature" not in line(replace(MESSAGE, acknowledge=address))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from otelmon.alerts.model import Alert, AlertState
-from otelmon.incidents.model import Acknowledge, Change
+from otelmon.incidents.model import Acknowledge, Change, Incident
 from otelmon.labels import Labels
 from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.model import Mention, MentionKind
@@ -178,3 +179,19 @@ def test_every_target_gets_its_own_and_deciding_twice_gives_the_same() -> None:
 def test_no_targets_and_no_changes_owe_nothing() -> None:
     assert decide(changes(), on_call=ON_CALL, targets=[], about=ABOUT) == ()
     assert decide([], on_call=ON_CALL, targets=["discord"], about=ABOUT) == ()
+
+
+def test_a_page_links_to_where_it_is_acknowledged_until_somebody_has() -> None:
+    seen = []
+
+    def link(incident: Incident, at: datetime) -> str:
+        seen.append((incident.rounds, at))
+        return f"https://shop.example.com/otelmon/ack/{incident.id}"
+
+    owed = pages(about=replace(ABOUT, acknowledge_link=link))
+    assert [bool(page.message.acknowledge) for page in owed] == [True, False, False, False]
+    assert seen == [(1, minute(0))]
+    assert owed[0].message.acknowledge.endswith(owed[0].incident_id)
+    # A terminal does too, where the app that serves the page is what is down.
+    assert fields(owed[0])["Acknowledge"] == f"otelmon ack {owed[0].incident_id}"
+    assert not any(page.message.acknowledge for page in pages())

@@ -218,3 +218,37 @@ def test_all_together_stay_within_what_one_message_may_hold(size):
     fields = tuple(Field(name="n" * size, value="v" * size) for _ in range(24))
     body = payload(replace(PAGE, title="t" * 300, description="d" * 5000, footer="f" * 600, fields=fields))
     assert check(body) is None
+
+
+ACKNOWLEDGE = "https://shop.example.com/otelmon/ack/7KQ2-1-1790000000.signature"
+
+
+def test_a_link_button_leads_to_where_the_incident_is_acknowledged():
+    body = payload(replace(PAGE, acknowledge=ACKNOWLEDGE))
+    button = {"type": 2, "style": 5, "label": "Acknowledge", "url": ACKNOWLEDGE}
+    assert body["components"] == [{"type": 1, "components": [button]}]
+    assert check(body) is None
+    assert ACKNOWLEDGE not in str(body["embeds"]) + body["content"]
+    assert "components" not in payload(PAGE)
+    assert "components" not in payload(replace(PAGE, acknowledge=ACKNOWLEDGE, short=True))
+
+
+def test_an_address_too_long_for_a_button_is_a_link_in_the_embed():
+    longer = ACKNOWLEDGE + 500 * "a"
+    body = payload(replace(PAGE, acknowledge=longer))
+    assert "components" not in body
+    first = body["embeds"][0]["fields"][0]
+    assert first["value"] == f"[Open the acknowledge page]({longer})"
+    assert check(body) is None
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "https://", "shop/otelmon/ack/x", "https://a b/", " "])
+def test_what_is_no_address_makes_no_button(address):
+    body = payload(replace(PAGE, acknowledge=address))
+    assert "components" not in body
+    assert body["embeds"] == payload(PAGE)["embeds"]
+
+
+def test_an_edit_takes_the_button_away_once_nobody_has_to_press_it():
+    assert edit_payload(replace(PAGE, acknowledged_by="ada"))["components"] == []
+    assert len(edit_payload(replace(PAGE, acknowledge=ACKNOWLEDGE))["components"]) == 1

@@ -37,6 +37,7 @@ message = st.builds(
     mentions=st.lists(mention, max_size=4).map(tuple),
     fields=st.lists(st.builds(Field, name=any_text, value=any_text, inline=st.booleans()), max_size=30).map(tuple),
     link=st.one_of(any_text, any_text.map("https://runbooks.example/".__add__), any_text.map("http://".__add__)),
+    acknowledge=st.one_of(any_text, any_text.map("https://shop.example/otelmon/ack/".__add__)),
     since_at=st.none() | st.datetimes(timezones=st.just(UTC)),
     footer=any_text,
     short=st.booleans(),
@@ -47,6 +48,7 @@ WORST = Message(
     description="😀" * 10_000,
     fields=tuple(Field(name="😀" * 500, value="@" * 5000) for _ in range(60)),
     link="https://runbooks.example/" + "(" * 600,
+    acknowledge="https://shop.example/" + "a" * 900,
     since_at=datetime(9999, 12, 31, 23, 59, tzinfo=UTC),
     footer="z" * 10_000,
 )

@@ -99,6 +99,16 @@ def test_several_processes_that_each_page_are_warned_of(tmp_path: Path) -> None:
     assert "each process that serves this app evaluates and pages on its own" in warnings(settings(tmp_path))
 
 
+def test_a_public_url_without_tls_is_warned_of(tmp_path: Path) -> None:
+    def warned(url: str) -> bool:
+        found = settings(tmp_path, f"public_url: {url}\n")
+        return any("public_url is without TLS" in each for each in startup_warnings(found, ON, mounts=LASTING))
+
+    assert warned("http://shop.example.com")
+    assert not warned("https://shop.example.com")
+    assert not warned("http://localhost:8000")
+
+
 def test_where_nobody_is_paged_nothing_is_warned_of(tmp_path: Path) -> None:
     assert warnings(settings(tmp_path), OFF, "overlay / overlay rw 0 0\n") == ""
 

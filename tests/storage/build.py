@@ -72,6 +72,7 @@ INCIDENTS = st.builds(
     resolved_by=TEXTS,
     members=st.integers(0, 9),
     joined_at=MAYBE,
+    rounds=st.integers(1, 9),
 )
 MATCHERS = st.builds(Matcher, name=NAMES, operator=st.sampled_from(list(MatchOperator)[:2]), value=TEXTS)
 SILENCES = st.builds(
@@ -100,6 +101,7 @@ MESSAGES = st.builds(
     mentions=st.lists(st.builds(Mention, kind=st.sampled_from(MentionKind), id=TEXTS), max_size=2).map(tuple),
     fields=st.lists(st.builds(Field, name=TEXTS, value=TEXTS, inline=st.booleans()), max_size=2).map(tuple),
     link=TEXTS,
+    acknowledge=TEXTS,
     since_at=MAYBE,
     footer=TEXTS,
     short=st.booleans(),
