@@ -104,6 +104,7 @@ def assemble(
         faults=faults,
         sample_host=sample_host,
         policy=settings.policy,
+        team=settings.team,
     )
     engine.restore(at)
     storages = list(journal.storages)
