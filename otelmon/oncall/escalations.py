@@ -169,7 +169,7 @@ class _Books:
             over = self._before[id_]
             self._calls[id_] = Call(paged=over.paged, involved=over.webhooks)
         changed: dict[str, Escalation | None] = {
-            id_: escalation for id_, escalation in self._now.items() if self._before.get(id_) is not escalation
+            id_: escalation for id_, escalation in self._now.items() if self._before.get(id_) != escalation
         }
         return EscalationsStep(
             escalations=self._now,
@@ -202,7 +202,8 @@ class _Books:
             return None
         if taken and escalation.acknowledged_at is None:
             escalation = acknowledge(escalation, incident.acknowledged_by, incident.acknowledged_at or self._at)
-        for by in self._also.get(incident.id, ()):
+        # One that was resolved and reopened at this very instant is nobody's.
+        for by in self._also.get(incident.id, ()) if taken else ():
             escalation = acknowledge(escalation, by, self._at)
         return escalation
 
