@@ -24,13 +24,7 @@ from otelmon.incidents.model import (
 from otelmon.incidents.muting import ending, mutes
 from otelmon.incidents.policy import Policy
 from otelmon.incidents.settle import Happening, Mute, News, after, settle, written
-from otelmon.incidents.silence import (
-    AddSilence,
-    ExpireSilence,
-    Silence,
-    SilenceNotice,
-    ended,
-)
+from otelmon.incidents.silence import AddSilence, ExpireSilence, Silence, SilenceNotice, ended
 from otelmon.incidents.storm import OPENING, Gate, paged_lately, weather
 from otelmon.labels import Labels
 
@@ -74,9 +68,7 @@ def step(
     are ids that resolved incidents have, so that no new one gets them. ``recent`` and ``silences`` are those of the
     step before. Requests come first: whoever acknowledges while the alert resolves is named in the resolved page, and
     who silences is spared what fires at the same instant. Of an alert that changes more than once, the last counts.
-
-    ``timing`` gives the policy whose timers (reminders, the end of an acknowledgement) count for an incident, where
-    that is not ``policy`` for all.
+    ``timing`` gives the policy whose timers count for an incident, where that is not ``policy`` for all.
     """
     books = _Books(incidents, recent or {}, silences or {}, at=at, taken=taken, policy=policy, timing=timing)
     for request in requests:

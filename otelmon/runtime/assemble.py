@@ -24,6 +24,7 @@ from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
+from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.snapshot import VIEWS
 from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
@@ -106,6 +107,7 @@ def assemble(
         policy=settings.policy,
         team=settings.team,
     )
+    engine.on_changes = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults).record
     engine.restore(at)
     storages = list(journal.storages)
     return Assembly(
