@@ -28,9 +28,9 @@ def call_opening(call: Call | None) -> str:
             return f"All steps are over, {why}: "
         case EscalationReason.FALLBACK_NOBODY:
             return "Nobody on call can be reached: "
-    if call.unanswered:
-        return f"Escalated to {step}, {why}: "
-    return "" if call.decision.step == 0 else f"Escalated to {step}: "
+    if call.decision.step == 0:  # it had to wait, for a time or for the end of quiet hours
+        return f"{why[0].upper()}{why[1:]}: "
+    return f"Escalated to {step}, {why}: "
 
 
 def call_notices(call: Call | None) -> str:

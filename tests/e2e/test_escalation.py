@@ -183,6 +183,7 @@ def test_a_warning_at_night_is_posted_without_a_mention_and_pages_in_the_morning
     simulation.tick()
     simulation.run(60, lambda: slow(simulation))
     assert [(page.reason, whom(page)) for page in posted(simulation)[1:]] == [(PageReason.ESCALATED, [ANA])]
+    assert posted(simulation)[1].message.title.startswith("Nobody acknowledged for 9 h: Response time")
 
 
 def test_a_critical_incident_at_night_pages_at_once(tmp_path: Path) -> None:

@@ -192,6 +192,16 @@ def test_acknowledged_it_is_quiet_but_for_what_joins() -> None:
     assert night.told()[2:] == [(33, "EXPIRED", [IDS["ana"]]), (38, "ESCALATED", [IDS["bo"]])]
 
 
+def test_an_expiry_that_the_escalation_missed_begins_it_anew_all_the_same() -> None:
+    night = Night()
+    (id_,) = night.at(0, [fires(ERRORS)]).incidents
+    stopped = night.at(3, [], Acknowledge(incident_id=id_, by="ana")).escalations
+    night.until(4, 33)
+    night.escalations = stopped  # as where stepping the escalations failed at that instant
+    night.at(34)
+    assert night.told()[1:] == [(33, "EXPIRED", [IDS["ana"]]), (34, "ESCALATED", [IDS["ana"]])]
+
+
 def test_where_everybody_has_to_acknowledge_the_second_one_counts_too() -> None:
     both = Step(notify=(to("person", "ana"), to("person", "bo")), everyone_acknowledges=True)
     night = Night(replace(POLICY, steps=(both,), remind_after=(timedelta(minutes=4), timedelta(minutes=8))))
