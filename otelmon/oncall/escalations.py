@@ -182,7 +182,8 @@ class _Books:
     def _is_idle(self, escalation: Escalation, policy: Policy, incident: Incident) -> bool:
         later = escalation.due_at is None or escalation.due_at > self._at
         known = escalation.policy == policy.name and incident.id not in self._also
-        return later and known and not escalation.waiting and not escalation.held
+        agrees = (escalation.acknowledged_at is None) == (incident.state is IncidentState.TRIGGERED)
+        return later and known and agrees and not escalation.waiting and not escalation.held
 
     def _begun(
         self, before: Escalation | None, incident: Incident, policy: Policy, causes: set[Cause | None]
