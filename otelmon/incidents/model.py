@@ -38,6 +38,9 @@ class EventKind(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     EXPIRED = "acknowledgement expired"
     REMINDED = "reminded"
+    PAGED = "paged"
+    HELD = "held back"
+    UNREACHED = "reached nobody"
     REOPENED = "reopened"
     RESOLVED = "resolved"
     OMITTED = "left out"
@@ -53,6 +56,7 @@ class Cause(StrEnum):
     WORSENED = "worsened"
     EXPIRED = "expired"
     REMINDER = "reminder"
+    ESCALATED = "escalated"
     ACKNOWLEDGED = "acknowledged"
     REFRESHED = "refreshed"
     RESOLVED = "resolved"
@@ -67,6 +71,7 @@ NEW_MESSAGE = frozenset(
         Cause.WORSENED,
         Cause.EXPIRED,
         Cause.REMINDER,
+        Cause.ESCALATED,
     }
 )
 """The causes for a new message with its mention."""

@@ -24,13 +24,7 @@ from otelmon.incidents.model import (
 from otelmon.incidents.muting import ending, mutes
 from otelmon.incidents.policy import Policy
 from otelmon.incidents.settle import Happening, Mute, News, after, settle, written
-from otelmon.incidents.silence import (
-    AddSilence,
-    ExpireSilence,
-    Silence,
-    SilenceNotice,
-    ended,
-)
+from otelmon.incidents.silence import AddSilence, ExpireSilence, Silence, SilenceNotice, ended
 from otelmon.incidents.storm import OPENING, Gate, paged_lately, weather
 from otelmon.labels import Labels
 
@@ -66,6 +60,7 @@ def step(
     recent: Mapping[str, Incident] | None = None,
     silences: Mapping[str, Silence] | None = None,
     policy: Policy = DEFAULT,
+    timing: Callable[[Incident], Policy] | None = None,
 ) -> IncidentStep:
     """The open incidents after what happened at ``at``.
 
@@ -73,8 +68,9 @@ def step(
     are ids that resolved incidents have, so that no new one gets them. ``recent`` and ``silences`` are those of the
     step before. Requests come first: whoever acknowledges while the alert resolves is named in the resolved page, and
     who silences is spared what fires at the same instant. Of an alert that changes more than once, the last counts.
+    ``timing`` gives the policy whose timers count for an incident, where that is not ``policy`` for all.
     """
-    books = _Books(incidents, recent or {}, silences or {}, at=at, taken=taken, policy=policy)
+    books = _Books(incidents, recent or {}, silences or {}, at=at, taken=taken, policy=policy, timing=timing)
     for request in requests:
         books.ask(request)
     for transition in transitions:
@@ -110,12 +106,14 @@ class _Books:
         at: datetime,
         taken: Collection[str],
         policy: Policy,
+        timing: Callable[[Incident], Policy] | None,
     ) -> None:
         self.open = dict(incidents)
         self.changes: list[Change] = []
         self.refused: list[Refusal] = []
         self._at = at
         self._policy = policy
+        self._timing = timing or (lambda _: policy)
         self._recent = dict(recent)
         self._silences = dict(silences)
         self._changed_silences: dict[str, Silence] = {}
@@ -332,7 +330,7 @@ class _Books:
                 ended=tuple(draft.ended.values()) if draft else (),
                 mutes=mutes,
             )
-            now, happened = settle(incident, news, self._policy, self._at)
+            now, happened = settle(incident, news, self._timing(incident), self._at)
             self.open[id_] = now
             if happened:
                 settled.append((now, happened))
@@ -376,7 +374,8 @@ class _Books:
                 members[incident.storm].append(incident)
         for id_, storm in gate.storms.items():
             current = self.open.get(id_, storm)
-            now, happened = weather(current, members[id_], gate, self._touched.get(id_, set()))
+            causes = self._touched.get(id_, set())
+            now, happened = weather(current, members[id_], gate, causes, timing=self._timing(current))
             self.open[id_] = now
             for happening in happened:
                 self._write(self.open.get(id_, now), happening)

@@ -95,9 +95,12 @@ def paged_lately(incidents: Iterable[Incident], policy: Policy, at: datetime) ->
 
 
 def weather(
-    storm: Incident, members: Sequence[Incident], gate: Gate, causes: set[Cause]
+    storm: Incident, members: Sequence[Incident], gate: Gate, causes: set[Cause], *, timing: Policy
 ) -> tuple[Incident, list[Happening]]:
-    """A storm after this instant: ``members`` are its open incidents, ``causes`` what would have been told of them."""
+    """A storm after this instant: ``members`` are its open incidents, ``causes`` what would have been told of them.
+
+    ``timing`` is the policy whose timers count for it.
+    """
     begun, joined = storm.id in gate.begun, gate.joined[storm.id]
     told, before, was_raging = storm.alerts[0], storm.severity, gate.is_raging(storm)
     storm = replace(storm, members=storm.members + joined, joined_at=gate.at if joined else storm.joined_at)
@@ -129,7 +132,7 @@ def weather(
     mutes = {}
     if not any(member.visible for member in members):
         mutes = {summary.labels: Mute(reason="all its incidents are muted", silenced=False)}
-    storm, more = settle(storm, News(mutes=mutes), gate.policy, gate.at)
+    storm, more = settle(storm, News(mutes=mutes), timing, gate.at)
     return storm, [*([] if storm.state is IncidentState.RESOLVED else happened), *more]
 
 

@@ -7,7 +7,7 @@
   is over, or a whole round reached nobody: the fallback (a role), then again every ``repeat_every``.
 - Acknowledging stops it. With ``acknowledge_timeout`` it starts again from the first step where the incident is still
   open by then. A step that asks everybody to acknowledge stops only once all whom it paged did.
-- In quiet hours an incident that is not critical waits until they are over.
+- In quiet hours an incident that is not critical waits until they are over, or until it becomes critical.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from otelmon.oncall.people import Person, Team
-from otelmon.oncall.policy import Policy, Step, Target, TargetKind
+from otelmon.oncall.people import Team
+from otelmon.oncall.policy import Policy, Step
+from otelmon.oncall.reached import Reached, names, quiet_until, reached_by, reached_from
 from otelmon.oncall.wall import utc
 from otelmon.rules.model import Severity
 
@@ -29,6 +30,7 @@ class EscalationReason(StrEnum):
     STEP = "the step is due"
     REPEAT = "nobody acknowledged, the policy starts again"
     REMINDER = "paged before and has not acknowledged"
+    NEWS = "something worse happened"
     REACHES_NOBODY = "the step reaches nobody"
     FALLBACK = "the last repeat is over"
     FALLBACK_NOBODY = "the policy reaches nobody"
@@ -54,6 +56,11 @@ class Decision:
     webhooks: tuple[str, ...] = ()
     text: str = ""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whom it reaches, in words."""
+        return names(self.people, self.roles, self.webhooks)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
@@ -70,8 +77,10 @@ class Escalation:
 
     ``step`` is the next one (the number of steps once only the fallback is left), due at ``due_at`` (None while it is
     stopped). ``round`` is how often the policy has started again, ``reached`` whether anybody was reached in the
-    present round. ``acknowledged_by`` are those who acknowledged since
-    it last started, ``asked`` those who all have to. ``waiting`` are the people who are reminded.
+    present round. ``acknowledged_by`` are those who acknowledged since it last started, at ``began_at``, ``asked``
+    those who all have to. ``waiting`` are the people who are reminded. ``held`` says that quiet hours put ``due_at``
+    off. ``paged`` is whom it reached since it last started, in words, each once; ``webhooks`` the names of webhooks
+    that it ever paged.
     """
 
     policy: str
@@ -83,6 +92,10 @@ class Escalation:
     acknowledged_by: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    began_at: datetime | None = None
+    held: bool = False
+    paged: tuple[str, ...] = ()
+    webhooks: tuple[str, ...] = ()
 
     @property
     def stopped(self) -> bool:
@@ -101,7 +114,7 @@ class EscalationStep:
 def begin(policy: Policy, at: datetime) -> Escalation:
     """The escalation of an incident that was triggered at ``at``; its first step is due after that step's wait."""
     at = utc(at)
-    return Escalation(policy=policy.name, due_at=at + policy.steps[0].wait)
+    return Escalation(policy=policy.name, due_at=at + policy.steps[0].wait, began_at=at)
 
 
 def acknowledge(escalation: Escalation, by: str, at: datetime) -> Escalation:
@@ -118,6 +131,7 @@ def acknowledge(escalation: Escalation, by: str, at: datetime) -> Escalation:
     return replace(
         escalation,
         due_at=None,
+        held=False,
         acknowledged_at=escalation.acknowledged_at or utc(at),
         acknowledged_by=acknowledged,
         waiting=waiting,
@@ -136,12 +150,57 @@ def step(escalation: Escalation, policy: Policy, team: Team, *, severity: Severi
     return EscalationStep(escalation=books.now, decisions=tuple(books.decisions))
 
 
+def repeat_last(escalation: Escalation, policy: Policy, team: Team, at: datetime) -> EscalationStep:
+    """Whom to tell at once of something worse that happened meanwhile, whoever acknowledged before.
+
+    Those whom the step that was taken last stands for now; where that is nobody, the ones after it, then the
+    fallback. The steps that are still to come keep their times.
+    """
+    number = min(max(escalation.step - 1, 0), len(policy.steps) - 1)
+    reached = reached_from(policy, team, utc(at), number=number)
+    decision = Decision(
+        at=utc(at), reason=EscalationReason.NEWS, step=reached.step, round=escalation.round, people=reached.people,
+        roles=reached.roles, webhooks=reached.webhooks,
+    )  # fmt: skip
+    return EscalationStep(escalation=_noted(escalation, decision), decisions=(decision,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upcoming:
+    """What comes next if nobody acknowledges: when, whom it will reach as planned, and whether quiet hours hold it."""
+
+    at: datetime
+    reached: Reached
+    held: bool = False
+
+
+def upcoming(escalation: Escalation, policy: Policy, team: Team, *, severity: Severity) -> Upcoming | None:
+    """What comes next if nobody acknowledges; None where nothing does."""
+    due_at = escalation.due_at
+    reminded = [
+        (one.paged_at + policy.remind_after[one.done], one.person)
+        for one in escalation.waiting
+        if one.done < len(policy.remind_after)
+    ]
+    first = min(reminded, default=None)
+    if first is not None and (due_at is None or first[0] < due_at):
+        at, people = first[0], tuple(person for when, person in reminded if when == first[0])
+        return Upcoming(at=at, reached=Reached(people=people))
+    if due_at is None:
+        return None
+    until = quiet_until(policy, severity, due_at)
+    at = until or due_at
+    held = until is not None or (escalation.held and severity is not Severity.CRITICAL)
+    return Upcoming(at=at, reached=reached_from(policy, team, at, number=escalation.step), held=held)
+
+
 def shift(escalation: Escalation, seconds: float) -> Escalation:
     """The same escalation after the wall clock jumped by so many seconds: waits stay true."""
     by = timedelta(seconds=seconds)
     return replace(
         escalation,
         due_at=escalation.due_at and escalation.due_at + by,
+        began_at=escalation.began_at and escalation.began_at + by,
         acknowledged_at=escalation.acknowledged_at and escalation.acknowledged_at + by,
         waiting=tuple(replace(one, paged_at=one.paged_at + by) for one in escalation.waiting),
     )
@@ -165,7 +224,7 @@ class _Books:
             return
         by = ", ".join(self.now.acknowledged_by)
         self._decide(EscalationReason.ACKNOWLEDGE_TIMEOUT, text=f"acknowledged by {by}, and still open")
-        self.now = Escalation(policy=self.now.policy, due_at=self._at)
+        self.now = replace(begin(self._policy, self._at), due_at=self._at, webhooks=self.now.webhooks)
 
     def remind(self) -> None:
         """Page again whoever was paged and has not acknowledged."""
@@ -187,6 +246,8 @@ class _Books:
 
     def escalate(self) -> None:
         """Take the step that is due, and those after steps that reach nobody."""
+        if self.now.held and self._quiet_until() is None:
+            self.now = replace(self.now, held=False, due_at=self._at)
         while self.now.due_at is not None and self.now.due_at <= self._at:
             if self._hold():
                 return
@@ -197,34 +258,28 @@ class _Books:
                 return
 
     def _quiet_until(self) -> datetime | None:
-        """When the quiet hours that hold this incident back are over; None where none do."""
-        quiet = self._policy.quiet
-        if quiet is None or self._severity is Severity.CRITICAL or not quiet.is_active(self._at):
-            return None
-        return quiet.active_until(self._at)
+        return quiet_until(self._policy, self._severity, self._at)
 
     def _hold(self) -> bool:
         until = self._quiet_until()
         if until is None:
             return False
         self._decide(EscalationReason.HELD, step=self.now.step, text=f"held until {until.isoformat()}")
-        self.now = replace(self.now, due_at=until)
+        self.now = replace(self.now, due_at=until, held=True)
         return True
 
     def _take(self, due: Step) -> bool:
         """Take a step; whether it reached anybody (or the escalation has come to its fallback)."""
         number, last = self.now.step, self.now.step == len(self._policy.steps) - 1
-        reached = _Reached(self._team, self._at)
-        for target in due.notify:
-            reached.add(target)
+        reached = reached_by(due, self._team, self._at, number=number)
         if reached.anybody:
             first_again = number == 0 and self.now.round > 0
             self._decide(
                 EscalationReason.REPEAT if first_again else EscalationReason.STEP,
                 step=number,
-                people=tuple(reached.people),
-                roles=tuple(reached.roles),
-                webhooks=tuple(reached.webhooks),
+                people=reached.people,
+                roles=reached.roles,
+                webhooks=reached.webhooks,
                 text="; ".join(reached.notices),
             )
             self._note_paged(due, reached.people)
@@ -278,49 +333,17 @@ class _Books:
         webhooks: tuple[str, ...] = (),
         text: str = "",
     ) -> None:
-        self.decisions.append(
-            Decision(
-                at=self._at, reason=reason, step=step, round=self.now.round, people=people, roles=roles,
-                webhooks=webhooks, text=text,
-            )
+        decision = Decision(
+            at=self._at, reason=reason, step=step, round=self.now.round, people=people, roles=roles,
+            webhooks=webhooks, text=text,
         )  # fmt: skip
+        self.decisions.append(decision)
+        self.now = _noted(self.now, decision)
 
 
-class _Reached:
-    """Whom a step's targets reach, each once, and why others are not reached."""
-
-    def __init__(self, team: Team, at: datetime) -> None:
-        self.people: dict[str, None] = {}
-        self.roles: dict[str, None] = {}
-        self.webhooks: dict[str, None] = {}
-        self.notices: list[str] = []
-        self._team = team
-        self._at = at
-
-    @property
-    def anybody(self) -> bool:
-        """Whether anybody at all is reached."""
-        return bool(self.people or self.roles or self.webhooks)
-
-    def add(self, target: Target) -> None:
-        """Add whom a target stands for at this instant."""
-        match target.kind:
-            case TargetKind.ROLE:
-                self.roles[target.name] = None
-            case TargetKind.WEBHOOK:
-                self.webhooks[target.name] = None
-            case TargetKind.PERSON:
-                self._add_person(target.name)
-            case _:
-                people = self._team.on_duty(target, self._at)
-                if not people:
-                    self.notices.append(f"{target} is nobody now")
-                for person in people:
-                    self._add_person(person)
-
-    def _add_person(self, name: str) -> None:
-        person: Person | None = self._team.people.get(name)
-        if person is None or not person.reachable:
-            self.notices.append(f"{name} has no way to be reached")
-        else:
-            self.people[name] = None
+def _noted(escalation: Escalation, decision: Decision) -> Escalation:
+    return replace(
+        escalation,
+        paged=tuple(dict.fromkeys((*escalation.paged, *decision.names))),
+        webhooks=tuple(dict.fromkeys((*escalation.webhooks, *decision.webhooks))),
+    )

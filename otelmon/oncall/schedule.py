@@ -26,7 +26,7 @@ from otelmon.oncall.temporary import TemporarySchedule
 from otelmon.oncall.wall import utc
 
 # Most schedules change hands within days; few within a year.
-_LOOKS_AHEAD = (timedelta(days=10), timedelta(days=60), timedelta(days=400))
+_LOOKS_AHEAD = (timedelta(days=1), timedelta(days=10), timedelta(days=60), timedelta(days=400))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ class PageReason(StrEnum):
     WORSENED = "an incident became critical"
     EXPIRED = "an acknowledgement expired, and the alert fires"
     REMINDER = "nobody acknowledged an incident that goes on"
+    ESCALATED = "a step of the escalation policy is due"
     REFRESHED = "what an incident shows changed"
     SILENCE_ENDING = "a silence that hides an alert ends soon"
     TEST = "a test page was asked for"

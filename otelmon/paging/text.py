@@ -12,7 +12,9 @@ from otelmon.duration import format_duration
 from otelmon.incidents.model import Cause, Incident, IncidentState
 from otelmon.incidents.silence import SilenceNotice
 from otelmon.labels import METRIC_NAME, Labels
+from otelmon.oncall.call import Call
 from otelmon.oncall.model import Mention
+from otelmon.paging.escalated import call_fields, call_notices, call_opening
 from otelmon.paging.model import Field, Message
 from otelmon.paging.values import format_span, format_value, format_value_and_bound
 from otelmon.rules.model import Unit
@@ -88,24 +90,28 @@ def triggered_message(
     at: datetime,
     cause: Cause = Cause.TRIGGERED,
     lead: Alert | None = None,
+    call: Call | None = None,
 ) -> Message:
     """The page that shows an incident; the same once it is acknowledged or resolved, as its edit shows it.
 
     ``at`` is the instant of the message. ``cause`` is why it is sent, which its title says; ``lead`` the alert that it
-    is about, the incident's own if None.
+    is about, the incident's own if None. ``call`` is what its escalation says, None for an incident without one.
     """
     alert = lead or incident.lead
     is_open = incident.resolved_at is None
     link = runbook_link(alert.name, alert.annotations, about.runbooks) or ""
     acknowledged = incident.state is not IncidentState.TRIGGERED
+    opening = call_opening(call) if cause is Cause.ESCALATED else _OPENINGS.get(cause, "")
+    description = _description(alert, () if link else about.first_steps(alert.name))
+    notices = call_notices(call) if is_open else ""
     return Message(
         severity=alert.severity,
         resolved=not is_open,
         acknowledged_by=incident.acknowledged_by if acknowledged else "",
-        title=f"{_OPENINGS.get(cause, '')}{_headline(alert)} {_place(alert, about)}",
-        description=_description(alert, () if link else about.first_steps(alert.name)),
+        title=f"{opening}{_headline(alert)} {_place(alert, about)}",
+        description="\n\n".join(text for text in (notices, description) if text),
         mentions=mentions,
-        fields=_fields(incident, alert, about),
+        fields=_fields(incident, alert, about, call_fields(call, incident, at)),
         link=link,
         acknowledge="" if acknowledged else about.acknowledge_link(incident, at),
         since_at=incident.triggered_at,
@@ -212,7 +218,7 @@ def _in_list(alert: Alert, about: Context) -> str:
     return f"{_headline(alert)} {_place(alert, about)}"
 
 
-def _fields(incident: Incident, alert: Alert, about: Context) -> tuple[Field, ...]:
+def _fields(incident: Incident, alert: Alert, about: Context, escalated: tuple[Field, ...]) -> tuple[Field, ...]:
     fields = [
         Field(name="Service", value=_service(alert.labels, about)),
         Field(name="Environment", value=about.environment),
@@ -225,6 +231,7 @@ def _fields(incident: Incident, alert: Alert, about: Context) -> tuple[Field, ..
         listed = [_in_list(other, about) for other in others[:_MOST_LISTED]]
         listed += [f"and {len(others) - _MOST_LISTED} more"] if len(others) > _MOST_LISTED else []
         fields.append(Field(name="Also firing", value="\n".join(listed), inline=False))
+    fields += escalated
     if incident.acknowledged_by:
         fields.append(Field(name="Acknowledged by", value=incident.acknowledged_by))
     elif incident.resolved_at is None:

@@ -25,6 +25,7 @@ from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
+from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.snapshot import VIEWS
 from otelmon.server.links import Links
@@ -106,7 +107,9 @@ def assemble(
         faults=faults,
         sample_host=sample_host,
         policy=settings.policy,
+        team=settings.team,
     )
+    engine.on_changes = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults).record
     engine.restore(at)
     storages = list(journal.storages)
     return Assembly(

@@ -20,10 +20,16 @@ from otelmon.incidents.policy import Policy
 from otelmon.incidents.shift import shift as shift_incidents
 from otelmon.incidents.shift import shift_silences
 from otelmon.incidents.silence import Silence
+from otelmon.incidents.step import IncidentStep
 from otelmon.incidents.step import step as step_incidents
 from otelmon.labels import Labels
+from otelmon.oncall.call import Call
+from otelmon.oncall.escalation import Escalation
+from otelmon.oncall.escalations import DEFAULT_POLICY, EscalationsStep, escalate, shift_escalations, timing
 from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.model import OnCall
+from otelmon.oncall.people import Team
+from otelmon.oncall.policy import Policy as EscalationPolicy
 from otelmon.paging.decide import decide, decide_notices
 from otelmon.paging.model import Page
 from otelmon.paging.text import Context
@@ -52,8 +58,10 @@ class Engine:
     """Everything that one process watches with.
 
     ``targets`` names the notifiers that are paged (empty: paging is off). ``sample_host`` reads the host just before
-    each collection. ``by_hand`` is where other threads put values for ``take_requests``. Instants are unix seconds, as
-    the clock gives them; each must be later than the one before.
+    each collection. ``team`` is who escalations page, and may be replaced between ticks; ``on_call`` is mentioned where
+    there is no escalation policy. ``on_changes`` is told what was written of incidents. ``by_hand`` is where other
+    threads put values for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later
+    than the one before.
     """
 
     collector: Collector
@@ -67,10 +75,15 @@ class Engine:
     faults: Faults
     sample_host: Callable[[], None]
     policy: Policy = field(default_factory=Policy)
+    team: Team = field(default_factory=Team)
+    on_changes: Callable[[Sequence[Change]], None] = lambda _: None
     by_hand: deque[ByHand] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
     _recent: Mapping[str, Incident] = field(default_factory=dict)
     _silences: Mapping[str, Silence] = field(default_factory=dict)
+    _escalations: Mapping[str, Escalation] = field(default_factory=dict)
+    # False while escalations fail: reminders take their place.
+    _escalates: bool = True
     # Every instant moved with the clock, so all of it is to be written.
     _rewrite: bool = False
     _known_ids: frozenset[str] = frozenset()
@@ -95,6 +108,7 @@ class Engine:
                 return
             self._incidents, self._known_ids = restored.incidents, restored.known_ids
             self._recent, self._silences = restored.recent, restored.silences
+            self._escalations = restored.escalations
             removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
             since = at - self.window.retention_seconds
             self.window.append(sample for sample in self.disk.samples(since) if sample.at < at)
@@ -161,6 +175,7 @@ class Engine:
             self._incidents = shift_incidents(self._incidents, seconds)
             self._recent = shift_incidents(self._recent, seconds)
             self._silences = shift_silences(self._silences, seconds)
+            self._escalations = shift_escalations(self._escalations, seconds)
             self._rewrite = True
             self.journal.shift(seconds)
             self._collected_at += seconds
@@ -211,38 +226,63 @@ class Engine:
             recent=self._recent,
             silences=self._silences,
             policy=self.policy,
+            timing=timing(self.policy, self._policy_of) if self._escalates else None,
         )
+        escalated = self._escalate(stepped, now)
         for refusal in stepped.refused:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
-        pages = self._decide(stepped.changes)
+        pages = self._decide(escalated.changes, escalated.calls)
         pages += decide_notices(stepped.notices, targets=self.targets, about=self.about)
-        self._log(transitions, stepped.changes, pages)
+        self._log(transitions, escalated.changes, pages)
         self.journal.save(
             now,
             alerts=self._worth_saving(alerts, at),
             # What nobody was told of is not kept: once paging is on, what still fires opens a new incident and pages.
-            changes=stepped.changes if self.targets else (),
-            incidents=(*stepped.incidents.values(), *stepped.recent.values()) if self._rewrite else (),
+            changes=escalated.changes if self.targets else (),
+            incidents=(*escalated.incidents.values(), *stepped.recent.values()) if self._rewrite else (),
             pages=pages,
             samples=samples,
             taken=[request.id for request in requests],
             silences=tuple(stepped.silences.values()) if self._rewrite else stepped.changed_silences,
+            escalations=(escalated.escalations if self._rewrite else escalated.changed) if self.targets else {},
         )
         # Last, so that what could not be written is stepped and decided on anew by the next tick (see `missed`).
-        self._incidents, self._recent, self._silences = stepped.incidents, stepped.recent, stepped.silences
+        self._incidents, self._recent, self._silences = escalated.incidents, stepped.recent, stepped.silences
+        self._escalations = escalated.escalations
         self._known_ids |= stepped.incidents.keys()
         self._rewrite = False
+        self.on_changes(escalated.changes)
 
-    def _decide(self, changes: Sequence[Change]) -> list[Page]:
+    def _escalate(self, stepped: IncidentStep, now: datetime) -> EscalationsStep:
+        self._escalates = True
+        try:
+            return escalate(
+                self._escalations,
+                stepped.incidents,
+                stepped.changes,
+                stepped.refused,
+                team=self.team,
+                policy_of=self._policy_of,
+                at=now,
+            )
+        except Exception as error:  # noqa: BLE001 (whoever is mentioned without a policy is better than nobody)
+            self._escalates = False
+            self.faults.add("escalation", "escalations cannot be stepped", error)
+            return EscalationsStep(escalations=self._escalations, incidents=stepped.incidents, changes=stepped.changes)
+
+    def _policy_of(self, incident: Incident) -> EscalationPolicy | None:  # noqa: ARG002 (one for all)
+        return self.team.policies.get(DEFAULT_POLICY)
+
+    def _decide(self, changes: Sequence[Change], calls: Mapping[str, Call]) -> list[Page]:
         """The pages owed; where the words for one cannot be found, a page with fewer of them."""
         pages: list[Page] = []
         for change in changes:
             try:
-                pages += decide([change], on_call=self.on_call, targets=self.targets, about=self.about)
+                pages += decide([change], on_call=self.on_call, targets=self.targets, about=self.about, calls=calls)
             except Exception as error:  # noqa: BLE001 (a page with less in it beats none)
                 self.faults.add("page", "a page could not be written whole", error)
                 plain = Context(service=self.about.service, environment=self.about.environment)
-                pages += decide([change], on_call=FixedOnCall(), targets=self.targets, about=plain)
+                pages += decide([change], on_call=FixedOnCall(), targets=self.targets, about=plain, calls=_plain(calls))
         return pages
 
     def _worth_saving(self, alerts: Mapping[str, Alerts], at: float) -> dict[str, Alerts]:
@@ -271,6 +311,11 @@ class Engine:
                 logger.info("otelmon: %s is %s: %s", transition.alert.labels, transition.alert.state, transition.reason)
         if changes and not pages:
             logger.info("otelmon: paging is off, nobody is told")
+
+
+def _plain(calls: Mapping[str, Call]) -> dict[str, Call]:
+    """The same calls with no more words than whom they call."""
+    return {id_: replace(call, decision=None, notices=(), coming=None) for id_, call in calls.items()}
 
 
 def _standing(alert: Alert) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from otelmon.config.settings import Settings
+from otelmon.oncall.escalations import DEFAULT_POLICY
 from otelmon.rules.model import Severity
 from otelmon.runtime.switch import PagingDecision
 
@@ -37,7 +38,7 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str)
             "paging is on and no webhook is set: pages go to the log only; "
             "set DISCORD_WEBHOOK_URL, or discord: {webhook_url: ...} in otelmon.yaml"
         )
-    elif not settings.discord.mention.get(Severity.CRITICAL):
+    elif not settings.discord.mention.get(Severity.CRITICAL) and DEFAULT_POLICY not in settings.team.policies:
         yield (
             "critical pages ping nobody; set DISCORD_ROLE_ID, "
             "or discord: {mention: {critical: [role: ID]}} in otelmon.yaml"

@@ -22,8 +22,10 @@ from otelmon.incidents.ids import typed_id
 from otelmon.incidents.model import Change, Incident, RequestBody
 from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
+from otelmon.oncall.escalation import Escalation
 from otelmon.paging.model import Outcome, OwedPage, Page
 from otelmon.sample import Sample
+from otelmon.storage import escalations as escalation_table
 from otelmon.storage import history, outbox
 from otelmon.storage import incidents as incident_tables
 from otelmon.storage.codec import (
@@ -96,6 +98,7 @@ class DatabaseStorage:
                 incidents=incident_tables.opened(connection),
                 recent=incident_tables.resolved_since(connection, recent_since),
                 silences=incident_tables.active_silences(connection),
+                escalations=escalation_table.read(connection),
                 known_ids=frozenset(connection.scalars(select(INCIDENTS.c.id))),
                 saved_at=instant(int(saved_at)),
             )
@@ -125,6 +128,7 @@ class DatabaseStorage:
         samples: Sequence[Sample] = (),
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
+        escalations: Mapping[str, Escalation | None] | None = None,
     ) -> None:
         """Saves what a tick decided: state and outbox in one transaction."""
         with self._lock:
@@ -134,6 +138,7 @@ class DatabaseStorage:
                         _write_alerts(connection, printable(rule), of_rule)
                     incident_tables.write(connection, changes, incidents)
                     incident_tables.write_silences(connection, silences)
+                    escalation_table.write(connection, escalations or {})
                     outbox.owe(connection, pages, micros(at))
                     if taken:
                         connection.execute(delete(REQUESTS).where(REQUESTS.c.id.in_(taken)))

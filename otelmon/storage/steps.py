@@ -62,5 +62,16 @@ def _groups_and_silences(connection: Connection) -> None:
         )
 
 
-STEPS: Steps = {2: _groups_and_silences}
+_VERSION_3 = """
+CREATE TABLE escalations (incident_id VARCHAR NOT NULL PRIMARY KEY, body TEXT NOT NULL)
+"""
+
+
+def _escalations(connection: Connection) -> None:
+    """Version 3: how far escalations have come. Those of open incidents begin with the first tick."""
+    for statement in _VERSION_3.strip().split(";\n"):
+        connection.execute(text(statement))
+
+
+STEPS: Steps = {2: _groups_and_silences, 3: _escalations}
 """What makes the schema of version n out of that of version n - 1. A new file is made at the newest version at once."""

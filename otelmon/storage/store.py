@@ -13,6 +13,7 @@ from otelmon.alerts.model import Alert
 from otelmon.incidents.model import Change, Incident, RequestBody
 from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
+from otelmon.oncall.escalation import Escalation
 from otelmon.paging.model import Outcome, OwedPage, Page, PageAction, PageReason
 from otelmon.sample import Sample
 
@@ -22,14 +23,16 @@ class Restored:
     """The state as it was last saved.
 
     ``alerts`` are the pending and firing ones by rule, ``incidents`` the open ones by id, ``recent`` those that were
-    resolved lately, ``silences`` those that are not over, ``known_ids`` the ids of all incidents that are kept,
-    resolved ones included. ``saved_at`` is None when nothing was ever saved.
+    resolved lately, ``silences`` those that are not over, ``escalations`` those of open incidents by their ids,
+    ``known_ids`` the ids of all incidents that are kept, resolved ones included. ``saved_at`` is None when nothing was
+    ever saved.
     """
 
     alerts: Mapping[str, Mapping[Labels, Alert]] = field(default_factory=dict)
     incidents: Mapping[str, Incident] = field(default_factory=dict)
     recent: Mapping[str, Incident] = field(default_factory=dict)
     silences: Mapping[str, Silence] = field(default_factory=dict)
+    escalations: Mapping[str, Escalation] = field(default_factory=dict)
     known_ids: frozenset[str] = frozenset()
     saved_at: datetime | None = None
 
@@ -98,13 +101,14 @@ class Storage(Protocol):
         samples: Sequence[Sample] = (),
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
+        escalations: Mapping[str, Escalation | None] | None = None,
     ) -> None:
         """Saves what a tick decided: state and outbox in one transaction.
 
         ``alerts`` replaces the alerts of the rules it names and leaves other rules' alone (an empty mapping removes
         them). ``changes`` writes their incidents with the alerts that they name, ``incidents`` further ones whole. A
         page whose id is known already is not owed again. ``taken`` are ids of requests that were handled, ``silences``
-        those whose record changed.
+        those whose record changed, ``escalations`` those that changed by the ids of their incidents (None: is over).
         """
 
     def claim(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 METADATA = MetaData()
 
@@ -66,6 +66,14 @@ SILENCES = Table(
     Column("ended_at", BigInteger),
     Column("body", Text, nullable=False),
     Index("silences_by_end", "ended_at"),
+)
+
+# How far the escalation of an open incident has come.
+ESCALATIONS = Table(
+    "escalations",
+    METADATA,
+    Column("incident_id", String, primary_key=True),
+    Column("body", Text, nullable=False),
 )
 
 # The outbox. Lower ``urgency`` goes first, then lower ``number`` (the order in which pages were decided). ``follows``

@@ -1,4 +1,4 @@
-"""A scripted day in a process that may be killed anywhere: `python -m tests.crash.day FOLDER [KILL_AT]`.
+"""A scripted day in a process that may be killed anywhere: `python -m tests.crash.day FOLDER [KILL_AT [SCRIPT]]`.
 
 Time is fast-forwarded and kept in the folder, as are the state and what the channel accepted, so that the next process
 goes on with the day where this one died. A *point* is passed before each SQL statement, before and after each send;
@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,22 +26,62 @@ from tests.e2e.simulation import Simulation
 
 BEGIN = 1_767_614_400.0
 MINUTE = 60
-END = 85 * MINUTE
 KILLED = 137
 # The app is back this long after it was killed.
 DOWN_SECONDS = 5.0
-# Which share of the requests fails, and how long they take, from which second on.
-SCRIPT = (
-    (0, 0.0, 0.05),
-    (10 * MINUTE, 0.4, 0.05),
-    (18 * MINUTE, 0.0, 0.05),
-    (35 * MINUTE, 0.0, 2.0),
-    (42 * MINUTE, 0.0, 0.05),
-    (60 * MINUTE, 0.4, 0.05),
-    (70 * MINUTE, 0.0, 0.05),
-)
-# Somebody takes the incident that is open then.
-ACKNOWLEDGED_AT = 66 * MINUTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What happens until second ``end``.
+
+    ``traffic`` says which share of the requests fails, and how long they take, from which second on. Somebody takes
+    the incident that is open at ``acknowledged_at``.
+    """
+
+    end: int
+    traffic: tuple[tuple[int, float, float], ...]
+    acknowledged_at: int
+    config: str = "interval: 60s\n"
+
+
+SCRIPTS = {
+    "day": Script(
+        end=85 * MINUTE,
+        traffic=(
+            (0, 0.0, 0.05),
+            (10 * MINUTE, 0.4, 0.05),
+            (18 * MINUTE, 0.0, 0.05),
+            (35 * MINUTE, 0.0, 2.0),
+            (42 * MINUTE, 0.0, 0.05),
+            (60 * MINUTE, 0.4, 0.05),
+            (70 * MINUTE, 0.0, 0.05),
+        ),
+        acknowledged_at=66 * MINUTE,
+    ),
+    # Three steps, once more from the first, and somebody answers before the second comes again.
+    "escalation": Script(
+        end=31 * MINUTE,
+        traffic=((0, 0.4, 0.05), (21 * MINUTE, 0.0, 0.05)),
+        acknowledged_at=20 * MINUTE,
+        config="""\
+interval: 60s
+alerts: {response_time: off}
+people:
+  ana: {discord: 111111111111111111}
+  bo: {discord: 222222222222222222}
+  cy: {discord: 333333333333333333}
+escalation:
+  default:
+    repeat: 1
+    repeat_every: 4m
+    steps:
+      - {notify: [person: ana]}
+      - {wait: 5m, notify: [person: bo]}
+      - {wait: 7m, notify: [person: cy]}
+""",
+    ),
+}
 
 
 class Points:
@@ -89,6 +130,7 @@ class Channel:
             "reason": owed.page.reason.name,
             "action": owed.page.action.name,
             "title": owed.page.message.title,
+            "mentions": [mention.id for mention in owed.page.message.mentions],
         }
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
@@ -102,6 +144,7 @@ class Channel:
 def main() -> None:
     """Live the day from where it stands to its end, or to the kill."""
     folder, kill_at = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    script = SCRIPTS[sys.argv[3] if len(sys.argv) > 3 else "day"]
     points = Points(kill_at, folder)
     progress = folder / "progress"
     began_at = float(progress.read_text(encoding="utf-8")) if progress.exists() else 0.0
@@ -110,19 +153,19 @@ def main() -> None:
     event.listen(DatabaseEngine, "commit", lambda *_: points.passed("before a commit"))
     disk = SqliteStorage(folder / "state.db")
     config = folder / "otelmon.yaml"
-    config.write_text("interval: 60s\n", encoding="utf-8")
+    config.write_text(script.config, encoding="utf-8")
     simulation = Simulation(config, clock=clock, disk=disk, notifier=Channel(folder, points, clock))
     count = 0
 
     def second() -> None:
         nonlocal count
         now = clock.now() - BEGIN
-        _, errors, seconds = next(step for step in reversed(SCRIPT) if now >= step[0])
+        _, errors, seconds = next(step for step in reversed(script.traffic) if now >= step[0])
         for _ in range(5):
             count += 1
             failed = int(count * errors) > int((count - 1) * errors)
             simulation.request(status=500 if failed else 200, seconds=seconds)
-        if now >= ACKNOWLEDGED_AT and not (folder / "asked").exists():
+        if now >= script.acknowledged_at and not (folder / "asked").exists():
             # A person asks once and sees that it was taken down, so this is no point to be killed at.
             for incident in disk.incidents():
                 if incident.state is IncidentState.TRIGGERED:
@@ -130,7 +173,7 @@ def main() -> None:
                     (folder / "asked").write_text(incident.id, encoding="utf-8")
         progress.write_text(str(now + DOWN_SECONDS), encoding="utf-8")
 
-    simulation.run(END - began_at, second)
+    simulation.run(script.end - began_at, second)
     simulation.close()
     (folder / "points").write_text(json.dumps({"count": points.count, "sends": points.sends}), encoding="utf-8")
 

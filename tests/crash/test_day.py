@@ -18,9 +18,9 @@ from tests.crash.day import KILLED
 ROOT = Path(__file__).parents[2]
 
 
-def live(folder: Path, kill_at: int = 0) -> int:
+def live(folder: Path, kill_at: int = 0, script: str = "day") -> int:
     """Live the day in a process of its own, from where it stands; the exit code."""
-    command = [sys.executable, "-m", "tests.crash.day", str(folder), str(kill_at)]
+    command = [sys.executable, "-m", "tests.crash.day", str(folder), str(kill_at), script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode in {0, KILLED}, done.stderr
     return done.returncode

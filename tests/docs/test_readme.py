@@ -23,6 +23,7 @@ from otelmon.clock import SystemClock
 from otelmon.config.load import load_settings
 from otelmon.incidents.model import Change, Event, EventKind, Incident, IncidentState
 from otelmon.labels import Labels
+from otelmon.oncall.check import check
 from otelmon.rules.load import load_rule_file
 from otelmon.rules.model import Severity
 from otelmon.runtime.answers import Answers
@@ -105,6 +106,18 @@ def test_the_rule_file_loads(here: Path) -> None:
     (here / "rules.yml").write_text(YAML[1], encoding="utf-8")
     (group,) = load_rule_file(here / "rules.yml")
     assert [rule.name for rule in group.rules] == ["cart_slow"]
+
+
+def test_the_team_loads_and_nothing_is_missing_in_it(here: Path) -> None:
+    (here / "otelmon.yaml").write_text(YAML[3], encoding="utf-8")
+    team = load_settings(None, environ=os.environ, directory=here).team
+    assert team.policies.keys() == {"default"}
+    assert check(team, datetime(2026, 12, 1, tzinfo=UTC)) == ()
+    commented = YAML[0].partition("# people:")[2].partition("\n\n")[0]
+    (here / "otelmon.yaml").write_text("people:" + commented.replace("\n# ", "\n"), encoding="utf-8")
+    whole = load_settings(None, environ=os.environ, directory=here).team
+    assert whole.schedules.keys() == team.schedules.keys()
+    assert whole.policies["default"].quiet is not None
 
 
 def test_the_rule_files_unit_test_passes_and_fails_when_the_rule_changes(here: Path) -> None:

@@ -67,6 +67,7 @@ class Simulation:
             faults=self.faults,
             sample_host=lambda: None,
             policy=self.settings.policy,
+            team=self.settings.team,
         )
         notifiers = {"discord": notifier or self.pages}
         OPEN.append(self)

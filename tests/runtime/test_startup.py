@@ -68,6 +68,10 @@ def test_critical_pages_that_ping_nobody_are_warned_of(tmp_path: Path) -> None:
     assert "ping nobody" in warnings(settings(tmp_path, only_warnings, DISCORD_WEBHOOK_URL=WEBHOOK))
     role = {"DISCORD_WEBHOOK_URL": WEBHOOK, "DISCORD_ROLE_ID": "123456789012345678"}
     assert "ping nobody" not in warnings(settings(tmp_path, **role))
+    escalated = (
+        "people: {ana: {discord: 112233445566778899}}\nescalation: {default: {steps: [notify: [person: ana]]}}\n"
+    )
+    assert "ping nobody" not in warnings(settings(tmp_path, escalated, DISCORD_WEBHOOK_URL=WEBHOOK))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from otelmon.faults import Faults
 from otelmon.incidents.model import Acknowledge, Incident, IncidentState, Resolve
 from otelmon.labels import Labels
 from otelmon.paging.text import Context
+from otelmon.rules.runbooks import first_steps
 from otelmon.server.acknowledge import AcknowledgePage
 from otelmon.server.links import LIFETIME, Links
 from otelmon.server.view import view_of
@@ -30,7 +31,7 @@ from tests.server.monitor import Monitored
 
 URL = "https://shop.example.com/shop"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-ABOUT = Context(service="shop", environment="production")
+ABOUT = Context(service="shop", environment="production", first_steps=first_steps)
 
 
 class Visitor:
