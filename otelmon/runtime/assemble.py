@@ -25,7 +25,9 @@ from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import VIEWS
+from otelmon.runtime.team import CurrentTeam
 from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.window.window import Window
@@ -103,6 +105,8 @@ def assemble(
         about=about(settings),
         faults=faults,
         sample_host=sample_host,
+        current_team=CurrentTeam(settings.team, disk, faults),
+        shifts=ShiftTeller(settings.notices, faults),
         policy=settings.policy,
     )
     engine.restore(at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -24,6 +24,8 @@ from otelmon.incidents.step import step as step_incidents
 from otelmon.labels import Labels
 from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.model import OnCall
+from otelmon.oncall.people import Team
+from otelmon.oncall.shifts_told import NoticeSettings
 from otelmon.paging.decide import decide, decide_notices
 from otelmon.paging.model import Page
 from otelmon.paging.text import Context
@@ -31,7 +33,9 @@ from otelmon.rules.model import Group
 from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
+from otelmon.runtime.team import CurrentTeam
 from otelmon.sample import Sample, is_stale
 from otelmon.storage.store import Request, Storage
 from otelmon.window.window import Window
@@ -43,6 +47,8 @@ _PORTION = 512
 _PRUNE_SECONDS = 300.0
 # Values that only moved are written this often.
 _SAVE_ALL_SECONDS = 60.0
+# How many incidents are looked at to say what happened in a shift.
+_OF_LATE = 200
 # How long resolved incidents, and what was sent for them, are kept for `otelmon incidents`.
 _KEEP_FINISHED = timedelta(days=30)
 
@@ -53,7 +59,8 @@ class Engine:
 
     ``targets`` names the notifiers that are paged (empty: paging is off). ``sample_host`` reads the host just before
     each collection. ``by_hand`` is where other threads put values for ``take_requests``. Instants are unix seconds, as
-    the clock gives them; each must be later than the one before.
+    the clock gives them; each must be later than the one before. ``current_team`` is who there is and who is on call,
+    ``shifts`` tells people of it.
     """
 
     collector: Collector
@@ -66,6 +73,8 @@ class Engine:
     about: Context
     faults: Faults
     sample_host: Callable[[], None]
+    current_team: CurrentTeam
+    shifts: ShiftTeller
     policy: Policy = field(default_factory=Policy)
     by_hand: deque[ByHand] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
@@ -95,6 +104,7 @@ class Engine:
                 return
             self._incidents, self._known_ids = restored.incidents, restored.known_ids
             self._recent, self._silences = restored.recent, restored.silences
+            self.shifts.told = restored.told
             removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
             since = at - self.window.retention_seconds
             self.window.append(sample for sample in self.disk.samples(since) if sample.at < at)
@@ -143,9 +153,24 @@ class Engine:
         with self._lock:
             yield self
 
-    def reload(self, groups: tuple[Group, ...], *, retention_seconds: float, at: float) -> None:
-        """Take up other rules; those that stay keep their state, those that are gone resolve."""
+    @property
+    def team(self) -> Team:
+        """Who there is and who is on call, with the overrides made meanwhile; as of the last tick."""
+        return self.current_team.now
+
+    def reload(
+        self,
+        groups: tuple[Group, ...],
+        *,
+        retention_seconds: float,
+        at: float,
+        team: Team,
+        notices: NoticeSettings,
+    ) -> None:
+        """Take up other rules and another team; rules that stay keep their state, those that are gone resolve."""
         with self._turn:
+            self.current_team.replace(team)
+            self.shifts.settings = notices
             with self._lock:
                 results = self.rules.replace(groups, window=self.window, at=at)
                 self.window.retention_seconds = retention_seconds
@@ -201,6 +226,8 @@ class Engine:
             current = [alert for each in self.rules.alerts.values() for alert in each.values()]
         transitions += missed([*self._incidents.values(), *self._recent.values()], current, transitions, at=now)
         requests = self._requests()
+        self.current_team.refresh(now)
+        team = self.team
         stepped = step_incidents(
             self._incidents,
             transitions,
@@ -216,6 +243,8 @@ class Engine:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
         pages = self._decide(stepped.changes)
         pages += decide_notices(stepped.notices, targets=self.targets, about=self.about)
+        told = self.shifts.decide(team, now, incidents=lambda: self._of_late(stepped.incidents), targets=self.targets)
+        pages += told.pages
         self._log(transitions, stepped.changes, pages)
         self.journal.save(
             now,
@@ -227,11 +256,21 @@ class Engine:
             samples=samples,
             taken=[request.id for request in requests],
             silences=tuple(stepped.silences.values()) if self._rewrite else stepped.changed_silences,
+            told=told.told if told.worth_saving else None,
         )
         # Last, so that what could not be written is stepped and decided on anew by the next tick (see `missed`).
         self._incidents, self._recent, self._silences = stepped.incidents, stepped.recent, stepped.silences
         self._known_ids |= stepped.incidents.keys()
         self._rewrite = False
+        self.shifts.done(told, team, now)
+
+    def _of_late(self, incidents: Mapping[str, Incident]) -> Sequence[Incident]:
+        """The open incidents, then the latest of those that are over."""
+        over: Sequence[Incident] = tuple(self._recent.values())
+        if self.disk is not None:
+            with suppress(StateError):
+                over = [each for each in self.disk.incidents(_OF_LATE) if each.resolved_at is not None]
+        return [*incidents.values(), *(each for each in over if each.id not in incidents)]
 
     def _decide(self, changes: Sequence[Change]) -> list[Page]:
         """The pages owed; where the words for one cannot be found, a page with fewer of them."""

@@ -12,6 +12,7 @@ from otelmon.faults import Faults
 from otelmon.incidents.model import Change, Incident
 from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
+from otelmon.oncall.shifts_told import Told
 from otelmon.paging.model import Page
 from otelmon.sample import Sample
 from otelmon.storage.store import Storage
@@ -35,6 +36,7 @@ class Journal:
         self._alerts: dict[str, Alerts] = {}
         self._changes: list[Change] = []
         self._silences: dict[str, Silence] = {}
+        self._told: Told | None = None
         self._in_memory: set[str] = set()
 
     @property
@@ -55,6 +57,7 @@ class Journal:
         incidents: Sequence[Incident] = (),
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
+        told: Told | None = None,
     ) -> None:
         """Write what `Storage.save` takes."""
         remembered = [page for page in pages if page.incident_id in self._in_memory]
@@ -66,6 +69,7 @@ class Journal:
         self._alerts.update(alerts or {})
         self._changes += changes
         self._silences.update({silence.id: silence for silence in silences})
+        self._told = told or self._told
         due = [page for page in pages if page.incident_id not in self._in_memory]
         try:
             self._disk.save(
@@ -77,13 +81,14 @@ class Journal:
                 samples=samples,
                 taken=taken,
                 silences=tuple(self._silences.values()),
+                told=self._told,
             )
         except StateError as error:
             self._faults.add("state", f"state cannot be written, paging goes on from memory: {error}")
             self._remember(at, changes, due)
         else:
             self._faults.clear("state")
-            self._alerts, self._changes, self._silences = {}, [], {}
+            self._alerts, self._changes, self._silences, self._told = {}, [], {}, None
 
     def prune(self, *, samples_before: float, finished_before: datetime) -> None:
         """Delete what nobody needs any more; see `Storage.prune`."""

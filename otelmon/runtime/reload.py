@@ -1,4 +1,4 @@
-"""Reload: other rules, taken up while the app runs; all or none, what is broken leaves the old ones in place."""
+"""Reload: other rules and another team, taken up while the app runs; all or none, what is broken changes nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from otelmon.rules.identity import rule_keys
 if TYPE_CHECKING:
     from otelmon.runtime.engine import Engine
 
-_RULES = frozenset({"groups", "rule_files", "rule_patterns"})
+# What is taken up while the app runs: rules, and who is on call.
+_TAKEN_UP = frozenset({"groups", "rule_files", "rule_patterns", "team", "notices"})
 # When, and how large, each file was; None where it cannot be read.
 Look = tuple[tuple[Path, tuple[int, int, int] | None], ...]
 
@@ -99,10 +100,16 @@ class Reloader:
             later = tuple(
                 name
                 for name in Settings.model_fields
-                if name not in _RULES and getattr(found, name) != getattr(before, name)
+                if name not in _TAKEN_UP and getattr(found, name) != getattr(before, name)
             )
-            after = before.model_copy(update={name: getattr(found, name) for name in _RULES})
-            self._engine.reload(after.groups, retention_seconds=retention_seconds(after), at=self._now())
+            after = before.model_copy(update={name: getattr(found, name) for name in _TAKEN_UP})
+            self._engine.reload(
+                after.groups,
+                retention_seconds=retention_seconds(after),
+                at=self._now(),
+                team=after.team,
+                notices=after.notices,
+            )
             self._files.settings = after
             self._files.read_as = self._seen = look(after)
             self._on_reload(after)

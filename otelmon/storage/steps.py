@@ -25,6 +25,13 @@ CREATE TABLE silences (
 CREATE INDEX silences_by_end ON silences (ended_at)
 """
 
+_VERSION_3 = """
+CREATE TABLE overrides (
+    id VARCHAR NOT NULL PRIMARY KEY, created_at BIGINT NOT NULL, ends_at BIGINT NOT NULL, removed_at BIGINT,
+    removed_by VARCHAR NOT NULL DEFAULT '', body TEXT NOT NULL);
+CREATE INDEX overrides_by_end ON overrides (ends_at)
+"""
+
 
 def _groups_and_silences(connection: Connection) -> None:
     """Version 2: many alerts to one incident, in a table of their own; silences; what an incident told whom."""
@@ -62,5 +69,11 @@ def _groups_and_silences(connection: Connection) -> None:
         )
 
 
-STEPS: Steps = {2: _groups_and_silences}
+def _on_call(connection: Connection) -> None:
+    """Version 3: overrides made by hand."""
+    for statement in _VERSION_3.strip().split(";\n"):
+        connection.execute(text(statement))
+
+
+STEPS: Steps = {2: _groups_and_silences, 3: _on_call}
 """What makes the schema of version n out of that of version n - 1. A new file is made at the newest version at once."""

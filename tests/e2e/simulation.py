@@ -21,6 +21,8 @@ from otelmon.runtime.assemble import about, retention_seconds
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.shifts import ShiftTeller
+from otelmon.runtime.team import CurrentTeam
 from otelmon.runtime.timekeeper import Timekeeper
 from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
@@ -66,6 +68,8 @@ class Simulation:
             about=about(self.settings),
             faults=self.faults,
             sample_host=lambda: None,
+            current_team=CurrentTeam(self.settings.team, self.disk, self.faults),
+            shifts=ShiftTeller(self.settings.notices, self.faults),
             policy=self.settings.policy,
         )
         notifiers = {"discord": notifier or self.pages}
