@@ -39,7 +39,7 @@ from otelmon.storage.codec import (
     to_json,
 )
 from otelmon.storage.outbox import PageState
-from otelmon.storage.store import Delivery, Depth, Request, Restored
+from otelmon.storage.store import Delivery, Depth, Ping, Request, Restored
 from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS
 
 # Incidents resolved so long before the last save may still be reopened; the step forgets them sooner.
@@ -233,6 +233,11 @@ class DatabaseStorage:
         """Takes an override back; False where there is none to take back."""
         with self._lock, self._database.writing() as connection:
             return oncall_tables.remove_override(connection, typed_id(id_), printable(by), at)
+
+    def pings(self, start: datetime, end: datetime) -> tuple[Ping, ...]:
+        """Who was mentioned in pages about incidents, from one instant to another."""
+        with self._lock, self._database.reading() as connection:
+            return outbox.pings(connection, micros(start), micros(end))
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: whatever is due, leased or sampled moves with it."""

@@ -1,4 +1,4 @@
-"""What is kept of who is on call: overrides made by hand, and whom pages pinged."""
+"""What is kept of who is on call: overrides made by hand, and what people were told of their shifts."""
 
 from __future__ import annotations
 

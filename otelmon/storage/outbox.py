@@ -24,7 +24,7 @@ from otelmon.incidents.model import IncidentState
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, Page, PageAction, PageReason
 from otelmon.rules.model import Severity
 from otelmon.storage.codec import decode_page, encode_page, instant, micros, printable, to_json
-from otelmon.storage.store import Delivery
+from otelmon.storage.store import Delivery, Ping
 from otelmon.storage.tables import INCIDENTS, PAGES
 
 _BATCH = 500
@@ -158,6 +158,23 @@ def deliveries(connection: Connection, incident_id: str) -> tuple[Delivery, ...]
             outcome=row.outcome,
         )
         for row in rows
+    )
+
+
+def pings(connection: Connection, start: int, end: int) -> tuple[Ping, ...]:
+    """Who was mentioned in new messages about incidents that were sent, and decided from ``start`` to ``end``."""
+    wanted = (
+        (PAGES.c.action == PageAction.POST.value)
+        & (PAGES.c.state == PageState.DELIVERED)
+        & PAGES.c.reason.not_in([*_WORTH_TELLING, PageReason.TEST.name])
+        & (PAGES.c.decided_at >= start)
+        & (PAGES.c.decided_at < end)
+    )
+    rows = connection.execute(select(PAGES.c.body, PAGES.c.decided_at).where(wanted).order_by(PAGES.c.number))
+    return tuple(
+        Ping(mention=mention, at=instant(row.decided_at))
+        for row in rows
+        for mention in decode_page(json.loads(row.body)).message.mentions
     )
 
 

@@ -11,6 +11,7 @@ from otelmon.alerts.model import Alert
 from otelmon.incidents.model import Change, Incident, RequestBody
 from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
+from otelmon.oncall.model import Mention
 from otelmon.oncall.shifts_told import Told
 from otelmon.oncall.stored import StoredOverride
 from otelmon.paging.model import Outcome, OwedPage, Page, PageAction, PageReason
@@ -57,6 +58,14 @@ class Delivery:
     state: str
     attempts: int
     outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """Somebody who was mentioned in a page that was sent, and when it was decided on."""
+
+    mention: Mention
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +162,9 @@ class Storage(Protocol):
 
     def remove_override(self, id_: str, by: str, at: datetime) -> bool:
         """Takes an override back; False where there is none of this id, or it was taken back before."""
+
+    def pings(self, start: datetime, end: datetime) -> tuple[Ping, ...]:
+        """Who was mentioned in pages about incidents, from one instant to another, as far as pages are kept."""
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: whatever is due, leased or sampled moves with it."""
