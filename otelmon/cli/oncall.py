@@ -93,13 +93,17 @@ def check_schedules(service: ServiceOption = None, config: ConfigOption = None) 
     """
     with errors_said():
         known = known_team(config, service)
-    found = list(_findings(check(known.team, datetime.now(UTC))))
+    findings = check(known.team, datetime.now(UTC))
+    found = list(_findings([each for each in findings if each.kind is not FindingKind.NO_FALLBACK]))
     found += [
         f"{each.stored.schedule}: the override {each.stored.id} changes nothing: {each.reason}"
         for each in unusable(known.settings.team, known.stored)
     ]
     for line in found:
         typer.echo(line)
+    for each in findings:
+        if each.kind is FindingKind.NO_FALLBACK:  # worth knowing, and no fault: there may be other ways to be heard
+            typer.echo(f"note: {each.where}: {each.kind}; {each.text}")
     if found:
         raise typer.Exit(1)
     names = ", ".join(known.team.schedules)

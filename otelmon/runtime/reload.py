@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # What is taken up while the app runs: rules, and who is on call.
 _TAKEN_UP = frozenset({"groups", "rule_files", "rule_patterns", "team", "notices"})
+TEAM_CHANGED = "; who is on call changed"
+"""What is said of a reload that took up other people, schedules, policies or notices."""
 # When, and how large, each file was; None where it cannot be read.
 Look = tuple[tuple[Path, tuple[int, int, int] | None], ...]
 
@@ -26,16 +28,18 @@ Look = tuple[tuple[Path, tuple[int, int, int] | None], ...]
 class Reloaded:
     """What a reload changed: how many rules there are now, how many of them are new, how many are gone.
 
-    ``later`` names other settings that changed and count from the next start on.
+    ``team`` says that people, schedules, escalation or notices changed. ``later`` names other settings that changed
+    and count from the next start on.
     """
 
     rules: int
     new: int
     gone: int
+    team: bool
     later: tuple[str, ...]
 
     def __str__(self) -> str:
-        text = f"{self.rules} rules, {self.new} new, {self.gone} gone"
+        text = f"{self.rules} rules, {self.new} new, {self.gone} gone" + (TEAM_CHANGED if self.team else "")
         return f"{text}; changed too, from the next start on: {', '.join(self.later)}" if self.later else text
 
 
@@ -135,4 +139,5 @@ def _stated(path: Path) -> tuple[int, int, int] | None:
 def _compared(before: Settings, after: Settings, later: tuple[str, ...]) -> Reloaded:
     old = {key for keys in rule_keys(before.groups) for key in keys}
     new = {key for keys in rule_keys(after.groups) for key in keys}
-    return Reloaded(rules=len(new), new=len(new - old), gone=len(old - new), later=later)
+    team = (before.team, before.notices) != (after.team, after.notices)
+    return Reloaded(rules=len(new), new=len(new - old), gone=len(old - new), team=team, later=later)

@@ -1,4 +1,4 @@
-"""People, schedules, escalation and notices in a real otelmon.yaml: what is wrong is told with file, line and remedy."""
+"""People, schedules, escalation and notices in a real otelmon.yaml: what is wrong is told with file and line."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ def test_notices_are_on_unless_they_are_switched_off(tmp_path: Path) -> None:
     ],
 )
 def test_notices_that_cannot_be_meant_are_refused(written: str, said: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="otelmon.yaml:1:") as refused:
+    with pytest.raises(ConfigError, match=r"otelmon\.yaml:1:") as refused:
         load(tmp_path, f"oncall_notices: {written}")
     assert said in str(refused.value)

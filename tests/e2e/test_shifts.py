@@ -157,7 +157,8 @@ def test_another_team_is_taken_up_by_a_reload(tmp_path: Path) -> None:
     assert team.told(minutes=10) == []
     team.config.write_text(CONFIG.replace("13:00", "15:00") + "oncall_notices: {changes: off}\n", encoding="utf-8")
     made = reloader.reload()
-    assert made.later == ()
+    assert (made.team, made.later) == (True, ())
+    assert not reloader.reload().team
     assert simulation.engine.team.schedules["backend"].on_call(NOON + 2 * HOUR) == ("bo",)
     assert team.told(minutes=120) == []
     assert len(team.told(minutes=60)) == 1
