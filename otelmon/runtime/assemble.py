@@ -106,6 +106,7 @@ def assemble(
         faults=faults,
         sample_host=sample_host,
         current_team=CurrentTeam(settings.team, disk, faults),
+        team=settings.team,
         shifts=ShiftTeller(settings.notices, faults),
         policy=settings.policy,
     )

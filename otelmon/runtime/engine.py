@@ -59,8 +59,8 @@ class Engine:
 
     ``targets`` names the notifiers that are paged (empty: paging is off). ``sample_host`` reads the host just before
     each collection. ``by_hand`` is where other threads put values for ``take_requests``. Instants are unix seconds, as
-    the clock gives them; each must be later than the one before. ``current_team`` is who there is and who is on call,
-    ``shifts`` tells people of it.
+    the clock gives them; each must be later than the one before. ``current_team`` gives the ``team`` of each tick,
+    ``shifts`` tells people of theirs.
     """
 
     collector: Collector
@@ -74,6 +74,7 @@ class Engine:
     faults: Faults
     sample_host: Callable[[], None]
     current_team: CurrentTeam
+    team: Team = field(default_factory=Team)
     shifts: ShiftTeller
     policy: Policy = field(default_factory=Policy)
     by_hand: deque[ByHand] = field(default_factory=deque)
@@ -153,11 +154,6 @@ class Engine:
         with self._lock:
             yield self
 
-    @property
-    def team(self) -> Team:
-        """Who there is and who is on call, with the overrides made meanwhile; as of the last tick."""
-        return self.current_team.now
-
     def reload(
         self,
         groups: tuple[Group, ...],
@@ -169,7 +165,7 @@ class Engine:
     ) -> None:
         """Take up other rules and another team; rules that stay keep their state, those that are gone resolve."""
         with self._turn:
-            self.current_team.replace(team)
+            self.team = self.current_team.replace(team)
             self.shifts.settings = notices
             with self._lock:
                 results = self.rules.replace(groups, window=self.window, at=at)
@@ -226,8 +222,7 @@ class Engine:
             current = [alert for each in self.rules.alerts.values() for alert in each.values()]
         transitions += missed([*self._incidents.values(), *self._recent.values()], current, transitions, at=now)
         requests = self._requests()
-        self.current_team.refresh(now)
-        team = self.team
+        self.team = team = self.current_team.refresh(now)
         stepped = step_incidents(
             self._incidents,
             transitions,

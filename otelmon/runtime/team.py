@@ -18,32 +18,34 @@ class CurrentTeam:
     """The team of the files, and over it the overrides in the state, as they were when it was last refreshed."""
 
     def __init__(self, files: Team, disk: Storage | None, faults: Faults) -> None:
-        self.now = files
+        self._now = files
         self._files = files
         self._disk = disk
         self._faults = faults
         self._stored: Sequence[StoredOverride] = ()
 
-    def replace(self, files: Team) -> None:
-        """Take up what the files say now."""
+    def replace(self, files: Team) -> Team:
+        """Take up what the files say now; the team after that."""
         self._files = files
-        self._merge()
+        return self._merged()
 
-    def refresh(self, at: datetime) -> None:
-        """Take up the overrides that were made or taken back since; where they cannot be read, the last ones count."""
+    def refresh(self, at: datetime) -> Team:
+        """The team with the overrides that were made or taken back since; where they cannot be read, as it was."""
         if self._disk is None or not self._files.schedules:
-            return
+            return self._now
         try:
             stored = self._disk.overrides(ends_after=at - _KEPT)
         except Exception as error:  # noqa: BLE001 (who is on call is better a little old than not known)
             self._faults.add("overrides", "overrides of who is on call cannot be read, the last ones count", error)
-            return
+            return self._now
         self._faults.clear("overrides")
-        if stored != self._stored:
-            self._stored = stored
-            self._merge()
+        if stored == self._stored:
+            return self._now
+        self._stored = stored
+        return self._merged()
 
-    def _merge(self) -> None:
-        self.now = with_overrides(self._files, self._stored)
+    def _merged(self) -> Team:
+        self._now = with_overrides(self._files, self._stored)
         for one in unusable(self._files, self._stored):
             self._faults.add("override", f"the override {one.stored.id} changes nothing: {one.reason}")
+        return self._now

@@ -1,4 +1,8 @@
-"""What is kept of who is on call: overrides made by hand, and what people were told of their shifts."""
+"""What is kept of who is on call: overrides made by hand, and what people were told of their shifts.
+
+Overrides are written into their table by whoever makes them, not asked of the running monitor: it would have nothing to
+decide on them, they are listed at once, and they count where no monitor runs.
+"""
 
 from __future__ import annotations
 

@@ -69,6 +69,7 @@ class Simulation:
             faults=self.faults,
             sample_host=lambda: None,
             current_team=CurrentTeam(self.settings.team, self.disk, self.faults),
+            team=self.settings.team,
             shifts=ShiftTeller(self.settings.notices, self.faults),
             policy=self.settings.policy,
         )
