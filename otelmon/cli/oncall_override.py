@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 
 from otelmon.cli.moments import Reader, Typed, ZoneOption, reader_for, typed_moment
-from otelmon.cli.oncall_team import ScheduleOption, known_team, person_named, schedule_named, state_of
+from otelmon.cli.oncall_team import (
+    ScheduleOption,
+    existing_state,
+    known_team,
+    person_named,
+    schedule_named,
+    state_to_write,
+)
 from otelmon.cli.options import ByOption, ConfigOption, ServiceOption, errors_said, user_name
 from otelmon.errors import OtelmonError, StateError
 from otelmon.oncall import swap as swaps
@@ -47,7 +54,7 @@ def add(  # noqa: PLR0917 (options of a command)
         made = _made(
             known.team, found, begins.at, ends.at, person or "", replaces or "", reason, by or user_name(), now
         )
-        with state_of(known.settings, service) as storage:
+        with state_to_write(known.settings, service) as storage:
             storage.add_overrides([made])
     _say_notes(begins, ends)
     typer.echo(f"added {made.id}: {_in_words(made, Reader(found.zone))} ({found.zone.key})")
@@ -93,9 +100,13 @@ def remove(
     """Take an override back: the schedule counts again from the monitor's next tick on."""
     with errors_said():
         known = known_team(config, service)
-        with state_of(known.settings, service) as storage:
-            if not storage.remove_override(id_, by or user_name(), datetime.now(UTC)):
-                raise StateError(f"there is no override {id_} in force; `otelmon oncall override list` lists them")
+        removed = False
+        state = existing_state(known.settings, service)
+        if state is not None:
+            with state as storage:
+                removed = storage.remove_override(id_, by or user_name(), datetime.now(UTC))
+        if not removed:
+            raise StateError(f"there is no override {id_} in force; `otelmon oncall override list` lists them")
     typer.echo(f"removed {id_.strip().upper()}")
 
 
@@ -130,7 +141,7 @@ def swap(  # noqa: PLR0917 (options of a command)
         except swaps.SwapError as error:
             raise OtelmonError(f"{found.name}: {error}; {_coming(found, names, now)}") from error
         stored = [stored_override(found.name, each, datetime.now(UTC)) for each in made.overrides]
-        with state_of(known.settings, service) as storage:
+        with state_to_write(known.settings, service) as storage:
             storage.add_overrides(stored)
     _say_notes(*(each for each in typed if each is not None))
     for each in stored:

@@ -55,20 +55,31 @@ def known_team(config: Path | None, service: str | None) -> Known:
 
 def existing_state(settings: Settings, service: str | None) -> SqliteStorage | None:
     """The state that a monitor or a command has made; None where none has."""
-    folder = _folder(settings, service)
-    return None if folder is None else SqliteStorage(folder / STATE_FILE)
+    own = settings.state_dir / STATE_FILE
+    if service is None and own.exists():
+        return SqliteStorage(own)
+    if service is None and (_declared(settings) or not _kept_beside(settings)):
+        return None
+    return SqliteStorage(state_folder(settings, service) / STATE_FILE)
 
 
-def state_of(settings: Settings, service: str | None) -> SqliteStorage:
-    """The state in which overrides are kept; made where no monitor has run, if the service's name is declared.
+def state_to_write(settings: Settings, service: str | None) -> SqliteStorage:
+    """The state in which overrides are kept; made where no monitor has run, if it is sure what the app calls itself.
 
-    A name that is only the folder's may be another than that of the app, which its title gives: the app's monitor
-    would never see what is written there.
+    StateError where it is not: the app's monitor would never see what is written under another name.
     """
-    folder = _folder(settings, service)
-    if folder is None:
-        folder = settings.state_dir if _declared(settings) else state_folder(settings, service)
-    return SqliteStorage(folder / STATE_FILE)
+    state = existing_state(settings, service)
+    if state is not None:
+        return state
+    beside = _kept_beside(settings)
+    if _declared(settings) and not beside:
+        return SqliteStorage(settings.state_dir / STATE_FILE)
+    names = ", ".join(path.parent.name for path in beside)
+    raise StateError(
+        f"no state of {settings.service} is in {settings.state_dir.parent}"
+        + (f", but of {names}; write --service NAME, or" if beside else ";")
+        + " start the app first, or declare service: in otelmon.yaml"
+    )
 
 
 def chosen(team: Team, name: str | None) -> tuple[Schedule, ...]:
@@ -98,16 +109,9 @@ def _unknown(what: str, name: str, names: Sequence[str]) -> str:
     return f"there is no {what} {name!r}; {did_you_mean(name, names) or 'known: ' + ', '.join(names)}"
 
 
-def _folder(settings: Settings, service: str | None) -> Path | None:
-    """Where state is kept; None where none is, StateError where it is not clear which one is meant."""
-    if not any(settings.state_dir.parent.glob(f"*/{STATE_FILE}")):
-        return None
-    try:
-        return state_folder(settings, service)
-    except StateError:
-        if service is None and _declared(settings):
-            return None
-        raise
+def _kept_beside(settings: Settings) -> list[Path]:
+    """The state of whatever services keep theirs in the same place."""
+    return sorted(settings.state_dir.parent.glob(f"*/{STATE_FILE}"))
 
 
 def _declared(settings: Settings) -> bool:

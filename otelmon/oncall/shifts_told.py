@@ -32,7 +32,8 @@ REMINDER_LATEST = timedelta(hours=3)
 _SHORT = timedelta(hours=6)
 _BREAK = timedelta(hours=12)
 _DAY = timedelta(days=1)
-_AROUND = timedelta(days=35)
+# Where shifts are short, a short time around an instant has them whole.
+_AROUND = (timedelta(days=2), timedelta(days=35))
 _INSTANT = timedelta.resolution
 
 
@@ -192,9 +193,12 @@ def _handover(schedule: Schedule, since: datetime, at: datetime, settings: Notic
     if before == now:
         return None
     handed_at = pieces[-1].start
-    shifts = schedule.shifts(at - _AROUND, at + _AROUND)
-    began = [one for one in shifts if one.person in set(now) - set(before) and one.start <= at < one.end]
-    ended = [one for one in shifts if one.person in set(before) - set(now) and since < one.end <= at]
+    for around in _AROUND:
+        shifts = schedule.shifts(at - around, at + around)
+        began = [one for one in shifts if one.person in set(now) - set(before) and one.start <= at < one.end]
+        ended = [one for one in shifts if one.person in set(before) - set(now) and since < one.end <= at]
+        if all(one.start > at - around and not one.truncated for one in (*began, *ended)):
+            break
     told = tuple(one for one in began if settings.shift_start and not _goes_on(shifts, one, schedule.zone))
     # Who hands over to somebody is named in that one's message. Where nobody follows, a message is for the end alone.
     alone = not began
@@ -239,7 +243,7 @@ def _reminders(team: Team, time_of_day: time, since: datetime, at: datetime) -> 
             if evening is None:
                 continue
             until = next_notice_at(evening, time_of_day, zone) or evening + _DAY
-            shifts = [one for one in schedule.shifts(evening - _AROUND, until + _AROUND) if one.person == person]
+            shifts = [one for one in schedule.shifts(evening - _AROUND[0], until + _AROUND[-1]) if one.person == person]
             near = [
                 one
                 for one in shifts

@@ -139,6 +139,14 @@ def test_who_does_not_declare_the_services_name_is_told_to_start_the_app_first(h
     write(CONFIG.replace("service: shop\n", ""))
     said = oncall("override", "add", "--from", "now", "--to", "+2h", "--person", "ana", code=1).stderr
     assert "start the app first" in said
+    SqliteStorage(here / "state" / "blog" / "state.db").close()
+    write(CONFIG)
+    said = oncall("override", "add", "--from", "now", "--to", "+2h", "--person", "ana", code=1).stderr
+    assert "but of blog; write --service NAME" in said
+    assert "now   " in oncall().stdout
+    oncall("override", "add", "--from", "now", "--to", "+2h", "--person", "ana", "--service", "blog")
+    assert "no overrides" in oncall("override", "list").stdout
+    assert "ana too" in oncall("override", "list", "--service", "blog").stdout
 
 
 def test_times_are_understood_as_people_write_them() -> None:

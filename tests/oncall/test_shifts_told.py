@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -105,7 +106,7 @@ def test_each_kind_of_notice_can_be_switched_off() -> None:
 
 
 def test_a_schedule_that_changes_hands_each_hour_tells_each_person_once_a_day() -> None:
-    found = told_over(team(unit="hourly"), MONDAY, MONDAY + 5 * DAY, every=timedelta(minutes=30))
+    found = told_over(team(unit="hourly"), MONDAY, MONDAY + 5 * DAY, every=HOUR)
     began = Counter(shift.person for _, notice in found if isinstance(notice, Handover) for shift in notice.began)
     assert began == {"ana": 5, "bo": 5}
     assert len(found) == 10
@@ -145,3 +146,33 @@ def test_time_that_passes_and_people_who_left_are_no_change() -> None:
 def test_a_clock_that_was_put_back_tells_nothing_twice() -> None:
     told = Told(at=MONDAY + HOUR, until=MONDAY + 28 * DAY)
     assert due(told, team(), ALL, MONDAY + timedelta(minutes=1)) == ()
+
+
+def test_each_long_shift_is_told_once_whatever_the_ticks_the_restarts_and_the_overrides() -> None:
+    chance = random.Random(7)
+    for _ in range(3):
+        start, end = MONDAY - 3 * DAY, MONDAY + 9 * DAY
+        begins = [start + chance.randrange(12 * 24) * HOUR for _ in range(5)]
+        overrides = [
+            Override(start=at, end=at + chance.randrange(1, 40) * HOUR, person="bo", replaces="ana") for at in begins
+        ]
+        of = team(*overrides, unit=chance.choice(["hourly", "daily", "weekly"]), only=chance.choice(["", "mon-fri"]))
+        sent: dict[str, ShiftNotice] = {}
+        told = saved = first_told(of, start)
+        at = start
+        while at < end:
+            at += timedelta(seconds=chance.randrange(60, 1200))
+            found = due(told, of, ALL, at)
+            sent |= {notice.key: notice for notice in found if notice.key not in sent}
+            told = told_after(told, of, at, looked_ahead=False)
+            if found or chance.random() < 0.1:
+                saved = told
+            if chance.random() < 0.05:
+                told = saved  # the process died, and the next one begins with what was saved
+        began = [shift for one in sent.values() if isinstance(one, Handover) for shift in one.began]
+        told_of = Counter((shift.person, shift.start) for shift in began)
+        long = [one for one in of.schedules["backend"].shifts(start, at) if one.end - one.start >= 6 * HOUR]
+        assert {(one.person, one.start) for one in long if start < one.start < at - HOUR} <= told_of.keys()
+        assert set(told_of.values()) <= {1}
+        days = Counter((shift.person, shift.start.date()) for shift in began)
+        assert max(days.values(), default=0) <= 6
