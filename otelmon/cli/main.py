@@ -11,6 +11,7 @@ from otelmon.cli.ack import ack
 from otelmon.cli.check import check
 from otelmon.cli.incidents import incidents
 from otelmon.cli.init import init
+from otelmon.cli.oncall import oncall
 from otelmon.cli.page import page
 from otelmon.cli.query import query
 from otelmon.cli.reload import reload
@@ -53,5 +54,6 @@ app.command()(resolve)
 app.command()(runbook)
 app.add_typer(incidents, name="incidents")
 app.add_typer(silence, name="silence")
+app.add_typer(oncall, name="oncall")
 app.add_typer(page, name="page")
 app.add_typer(rules, name="rules")

@@ -23,6 +23,8 @@ from otelmon.document.model import Scalar, Section, Value, describe, is_empty
 from otelmon.errors import ConfigError, Problem
 from otelmon.incidents.load import POLICY_KEYS, read_policy
 from otelmon.oncall.load import read_team
+from otelmon.oncall.load_notices import KEY as NOTICES_KEY
+from otelmon.oncall.load_notices import read_notices
 from otelmon.oncall.people import Team
 from otelmon.rules.load import load_rule_file
 from otelmon.rules.model import AlertingRule, Group
@@ -32,7 +34,7 @@ from otelmon.variables import Variables
 _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
-    "runbooks", *POLICY_KEYS,
+    "runbooks", NOTICES_KEY, *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -109,6 +111,7 @@ class _Reader:
             discord=read_discord(self.fields, self.variables, self.problems),
             policy=read_policy(self.fields, self.problems),
             team=self.team(),
+            notices=read_notices(self.fields, self.problems),
             exclude_paths=self.exclude_paths(),
             runbook_base_url=self._address("runbook_base_url"),
             runbooks=self.runbooks(base),

@@ -12,6 +12,7 @@ from otelmon.config.files import matching
 from otelmon.incidents.policy import Policy
 from otelmon.oncall.model import Mention
 from otelmon.oncall.people import Team
+from otelmon.oncall.shifts_told import NoticeSettings
 from otelmon.rules.model import AlertingRule, Group, Severity
 
 DEFAULT_INTERVAL_SECONDS = 15.0
@@ -63,6 +64,7 @@ class Settings(BaseModel):
     discord: DiscordSettings = DiscordSettings()
     policy: InstanceOf[Policy] = Policy()
     team: InstanceOf[Team] = Team()
+    notices: InstanceOf[NoticeSettings] = NoticeSettings()
     exclude_paths: tuple[str, ...] = ()
     runbook_base_url: str | None = None
     runbooks: Path | None = None

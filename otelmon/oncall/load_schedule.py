@@ -81,8 +81,8 @@ def read_restriction(section: Section, zone: ZoneInfo, problems: Problems, *, pa
             fields.fault(other, f"{one} without {other}", f"write {other}: 18:00")
             return None
     days = _read_days(fields)
-    start = _read_time(fields, "from") if fields.entry("from") else time(0)
-    end = _read_time(fields, "to") if fields.entry("to") else time(0)
+    start = read_time(fields, "from") if fields.entry("from") else time(0)
+    end = read_time(fields, "to") if fields.entry("to") else time(0)
     if days is None or start is None or end is None:
         return None
     return Restriction(sorted(days), start, end, zone)
@@ -109,7 +109,7 @@ def _read_days(fields: Fields) -> frozenset[int] | None:
     return frozenset(found)
 
 
-def _read_time(fields: Fields, name: str) -> time | None:
+def read_time(fields: Fields, name: str) -> time | None:
     """A time of day; 24:00 is the midnight at which the day ends."""
     text = fields.text(name, what="a time of day")
     if text is None:

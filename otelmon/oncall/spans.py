@@ -42,3 +42,21 @@ def overlap(first: Sequence[Span], second: Sequence[Span]) -> timedelta:
 def length(spans: Iterable[Span]) -> timedelta:
     """How long the spans are together."""
     return sum((end - start for start, end in spans), timedelta(0))
+
+
+def without(spans: Sequence[Span], taken: Sequence[Span]) -> tuple[Span, ...]:
+    """What is left of spans once others are taken out. Each sequence is in order and without overlaps."""
+    left: list[Span] = []
+    for start, end in spans:
+        at = start
+        for begin, finish in taken:
+            if finish <= at:
+                continue
+            if begin >= end:
+                break
+            if begin > at:
+                left.append((at, begin))
+            at = max(at, finish)
+        if at < end:
+            left.append((at, end))
+    return tuple(left)

@@ -25,6 +25,9 @@ class PageReason(StrEnum):
     ESCALATED = "a step of the escalation policy is due"
     REFRESHED = "what an incident shows changed"
     SILENCE_ENDING = "a silence that hides an alert ends soon"
+    HANDOVER = "a shift on call began or ended"
+    SHIFT_NEAR = "a shift on call is near"
+    SHIFTS_CHANGED = "shifts on call changed"
     TEST = "a test page was asked for"
 
 

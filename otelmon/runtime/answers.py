@@ -127,7 +127,9 @@ class Answers:
         if self._reloader is None:
             raise RefusedError("this monitor was not started from files")
         made = self._reloader.reload()
-        return {"rules": made.rules, "new": made.new, "gone": made.gone, "later": list(made.later)}
+        return {
+            "rules": made.rules, "new": made.new, "gone": made.gone, "team": made.team, "later": list(made.later)
+        }  # fmt: skip
 
 
 def _compiled(request: Mapping[str, Any]) -> Query:

@@ -27,7 +27,9 @@ from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import VIEWS
+from otelmon.runtime.team import CurrentTeam
 from otelmon.server.links import Links
 from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
 from otelmon.storage.store import Storage
@@ -106,6 +108,8 @@ def assemble(
         about=about(settings, _acknowledge_link(settings, disk, faults)),
         faults=faults,
         sample_host=sample_host,
+        current_team=CurrentTeam(settings.team, disk, faults),
+        shifts=ShiftTeller(settings.notices, faults),
         policy=settings.policy,
         team=settings.team,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -30,6 +30,7 @@ from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.model import OnCall
 from otelmon.oncall.people import Team
 from otelmon.oncall.policy import Policy as EscalationPolicy
+from otelmon.oncall.shifts_told import NoticeSettings
 from otelmon.paging.decide import decide, decide_notices
 from otelmon.paging.model import Page
 from otelmon.paging.text import Context
@@ -37,7 +38,9 @@ from otelmon.rules.model import Group
 from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
+from otelmon.runtime.team import CurrentTeam
 from otelmon.sample import Sample, is_stale
 from otelmon.storage.store import Request, Storage
 from otelmon.window.window import Window
@@ -49,6 +52,8 @@ _PORTION = 512
 _PRUNE_SECONDS = 300.0
 # Values that only moved are written this often.
 _SAVE_ALL_SECONDS = 60.0
+# How many incidents are looked at to say what happened in a shift.
+_OF_LATE = 200
 # How long resolved incidents, and what was sent for them, are kept for `otelmon incidents`.
 _KEEP_FINISHED = timedelta(days=30)
 
@@ -61,7 +66,7 @@ class Engine:
     each collection. ``team`` is who escalations page, and may be replaced between ticks; ``on_call`` is mentioned where
     there is no escalation policy. ``on_changes`` is told what was written of incidents. ``by_hand`` is where other
     threads put values for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later
-    than the one before.
+    than the one before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs.
     """
 
     collector: Collector
@@ -74,6 +79,8 @@ class Engine:
     about: Context
     faults: Faults
     sample_host: Callable[[], None]
+    current_team: CurrentTeam
+    shifts: ShiftTeller
     policy: Policy = field(default_factory=Policy)
     team: Team = field(default_factory=Team)
     on_changes: Callable[[Sequence[Change]], None] = lambda _: None
@@ -109,6 +116,7 @@ class Engine:
             self._incidents, self._known_ids = restored.incidents, restored.known_ids
             self._recent, self._silences = restored.recent, restored.silences
             self._escalations = restored.escalations
+            self.shifts.told = restored.told
             removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
             since = at - self.window.retention_seconds
             self.window.append(sample for sample in self.disk.samples(since) if sample.at < at)
@@ -157,9 +165,19 @@ class Engine:
         with self._lock:
             yield self
 
-    def reload(self, groups: tuple[Group, ...], *, retention_seconds: float, at: float) -> None:
-        """Take up other rules; those that stay keep their state, those that are gone resolve."""
+    def reload(
+        self,
+        groups: tuple[Group, ...],
+        *,
+        retention_seconds: float,
+        at: float,
+        team: Team,
+        notices: NoticeSettings,
+    ) -> None:
+        """Take up other rules and another team; rules that stay keep their state, those that are gone resolve."""
         with self._turn:
+            self.team = self.current_team.replace(team)
+            self.shifts.settings = notices
             with self._lock:
                 results = self.rules.replace(groups, window=self.window, at=at)
                 self.window.retention_seconds = retention_seconds
@@ -216,6 +234,7 @@ class Engine:
             current = [alert for each in self.rules.alerts.values() for alert in each.values()]
         transitions += missed([*self._incidents.values(), *self._recent.values()], current, transitions, at=now)
         requests = self._requests()
+        self.team = team = self.current_team.refresh(now)
         stepped = step_incidents(
             self._incidents,
             transitions,
@@ -233,6 +252,8 @@ class Engine:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
         pages = self._decide(escalated.changes, escalated.calls)
         pages += decide_notices(stepped.notices, targets=self.targets, about=self.about)
+        told = self.shifts.decide(team, now, incidents=lambda: self._of_late(stepped.incidents), targets=self.targets)
+        pages += told.pages
         self._log(transitions, escalated.changes, pages)
         self.journal.save(
             now,
@@ -245,6 +266,7 @@ class Engine:
             taken=[request.id for request in requests],
             silences=tuple(stepped.silences.values()) if self._rewrite else stepped.changed_silences,
             escalations=(escalated.escalations if self._rewrite else escalated.changed) if self.targets else {},
+            told=told.told if told.worth_saving else None,
         )
         # Last, so that what could not be written is stepped and decided on anew by the next tick (see `missed`).
         self._incidents, self._recent, self._silences = escalated.incidents, stepped.recent, stepped.silences
@@ -252,6 +274,15 @@ class Engine:
         self._known_ids |= stepped.incidents.keys()
         self._rewrite = False
         self.on_changes(escalated.changes)
+        self.shifts.done(told, team, now)
+
+    def _of_late(self, incidents: Mapping[str, Incident]) -> Sequence[Incident]:
+        """The open incidents, then the latest of those that are over."""
+        over: Sequence[Incident] = tuple(self._recent.values())
+        if self.disk is not None:
+            with suppress(StateError):
+                over = [each for each in self.disk.incidents(_OF_LATE) if each.resolved_at is not None]
+        return [*incidents.values(), *(each for each in over if each.id not in incidents)]
 
     def _escalate(self, stepped: IncidentStep, now: datetime) -> EscalationsStep:
         self._escalates = True

@@ -13,6 +13,7 @@ from otelmon.incidents.model import Change, Incident
 from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
 from otelmon.oncall.escalation import Escalation
+from otelmon.oncall.shifts_told import Told
 from otelmon.paging.model import Page
 from otelmon.sample import Sample
 from otelmon.storage.store import Storage
@@ -37,6 +38,7 @@ class Journal:
         self._changes: list[Change] = []
         self._silences: dict[str, Silence] = {}
         self._escalations: dict[str, Escalation | None] = {}
+        self._told: Told | None = None
         self._in_memory: set[str] = set()
 
     @property
@@ -58,6 +60,7 @@ class Journal:
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
         escalations: Mapping[str, Escalation | None] | None = None,
+        told: Told | None = None,
     ) -> None:
         """Write what `Storage.save` takes."""
         remembered = [page for page in pages if page.incident_id in self._in_memory]
@@ -70,6 +73,7 @@ class Journal:
         self._changes += changes
         self._silences.update({silence.id: silence for silence in silences})
         self._escalations.update(escalations or {})
+        self._told = told or self._told
         due = [page for page in pages if page.incident_id not in self._in_memory]
         try:
             self._disk.save(
@@ -82,6 +86,7 @@ class Journal:
                 taken=taken,
                 silences=tuple(self._silences.values()),
                 escalations=self._escalations,
+                told=self._told,
             )
         except StateError as error:
             self._faults.add("state", f"state cannot be written, paging goes on from memory: {error}")
@@ -89,6 +94,7 @@ class Journal:
         else:
             self._faults.clear("state")
             self._alerts, self._changes, self._silences, self._escalations = {}, [], {}, {}
+            self._told = None
 
     def prune(self, *, samples_before: float, finished_before: datetime) -> None:
         """Delete what nobody needs any more; see `Storage.prune`."""

@@ -1,4 +1,4 @@
-"""Reload: other rules, taken up while the app runs; all or none, what is broken leaves the old ones in place."""
+"""Reload: other rules and another team, taken up while the app runs; all or none, what is broken changes nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from otelmon.rules.identity import rule_keys
 if TYPE_CHECKING:
     from otelmon.runtime.engine import Engine
 
-_RULES = frozenset({"groups", "rule_files", "rule_patterns"})
+# What is taken up while the app runs: rules, and who is on call.
+_TAKEN_UP = frozenset({"groups", "rule_files", "rule_patterns", "team", "notices"})
+TEAM_CHANGED = "; who is on call changed"
+"""What is said of a reload that took up other people, schedules, policies or notices."""
 # When, and how large, each file was; None where it cannot be read.
 Look = tuple[tuple[Path, tuple[int, int, int] | None], ...]
 
@@ -25,16 +28,18 @@ Look = tuple[tuple[Path, tuple[int, int, int] | None], ...]
 class Reloaded:
     """What a reload changed: how many rules there are now, how many of them are new, how many are gone.
 
-    ``later`` names other settings that changed and count from the next start on.
+    ``team`` says that people, schedules, escalation or notices changed. ``later`` names other settings that changed
+    and count from the next start on.
     """
 
     rules: int
     new: int
     gone: int
+    team: bool
     later: tuple[str, ...]
 
     def __str__(self) -> str:
-        text = f"{self.rules} rules, {self.new} new, {self.gone} gone"
+        text = f"{self.rules} rules, {self.new} new, {self.gone} gone" + (TEAM_CHANGED if self.team else "")
         return f"{text}; changed too, from the next start on: {', '.join(self.later)}" if self.later else text
 
 
@@ -99,10 +104,16 @@ class Reloader:
             later = tuple(
                 name
                 for name in Settings.model_fields
-                if name not in _RULES and getattr(found, name) != getattr(before, name)
+                if name not in _TAKEN_UP and getattr(found, name) != getattr(before, name)
             )
-            after = before.model_copy(update={name: getattr(found, name) for name in _RULES})
-            self._engine.reload(after.groups, retention_seconds=retention_seconds(after), at=self._now())
+            after = before.model_copy(update={name: getattr(found, name) for name in _TAKEN_UP})
+            self._engine.reload(
+                after.groups,
+                retention_seconds=retention_seconds(after),
+                at=self._now(),
+                team=after.team,
+                notices=after.notices,
+            )
             self._files.settings = after
             self._files.read_as = self._seen = look(after)
             self._on_reload(after)
@@ -128,4 +139,5 @@ def _stated(path: Path) -> tuple[int, int, int] | None:
 def _compared(before: Settings, after: Settings, later: tuple[str, ...]) -> Reloaded:
     old = {key for keys in rule_keys(before.groups) for key in keys}
     new = {key for keys in rule_keys(after.groups) for key in keys}
-    return Reloaded(rules=len(new), new=len(new - old), gone=len(old - new), later=later)
+    team = (before.team, before.notices) != (after.team, after.notices)
+    return Reloaded(rules=len(new), new=len(new - old), gone=len(old - new), team=team, later=later)

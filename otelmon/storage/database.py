@@ -23,11 +23,14 @@ from otelmon.incidents.model import Change, Incident, RequestBody
 from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
 from otelmon.oncall.escalation import Escalation
+from otelmon.oncall.shifts_told import Told
+from otelmon.oncall.stored import StoredOverride
 from otelmon.paging.model import Outcome, OwedPage, Page
 from otelmon.sample import Sample
 from otelmon.storage import escalations as escalation_table
 from otelmon.storage import history, outbox
 from otelmon.storage import incidents as incident_tables
+from otelmon.storage import oncall as oncall_tables
 from otelmon.storage.codec import (
     decode_alert,
     decode_request,
@@ -40,7 +43,7 @@ from otelmon.storage.codec import (
     to_json,
 )
 from otelmon.storage.outbox import PageState
-from otelmon.storage.store import Delivery, Depth, Request, Restored
+from otelmon.storage.store import Delivery, Depth, Ping, Request, Restored
 from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS
 
 # Incidents resolved so long before the last save may still be reopened; the step forgets them sooner.
@@ -48,6 +51,7 @@ _RECENT_MICROSECONDS = 24 * 3600 * 1_000_000
 _SAVED_AT = "saved_at"
 _LINK_SECRET = "link_secret"  # noqa: S105 (its name)
 _SECRET_BYTES = 32
+_TOLD = "shifts_told"
 _Value = TypeVar("_Value")
 
 
@@ -92,6 +96,7 @@ class DatabaseStorage:
             if saved_at is None:
                 # What was asked before anything was saved is in the inbox.
                 return Restored()
+            told = connection.scalar(select(META.c.value).where(META.c.name == _TOLD))
             recent_since = int(saved_at) - _RECENT_MICROSECONDS
             return Restored(
                 alerts=alerts,
@@ -101,6 +106,7 @@ class DatabaseStorage:
                 escalations=escalation_table.read(connection),
                 known_ids=frozenset(connection.scalars(select(INCIDENTS.c.id))),
                 saved_at=instant(int(saved_at)),
+                told=None if told is None else oncall_tables.decode_told(told),
             )
 
     def samples(self, since: float) -> Iterator[Sample]:
@@ -129,6 +135,7 @@ class DatabaseStorage:
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
         escalations: Mapping[str, Escalation | None] | None = None,
+        told: Told | None = None,
     ) -> None:
         """Saves what a tick decided: state and outbox in one transaction."""
         with self._lock:
@@ -143,6 +150,8 @@ class DatabaseStorage:
                     if taken:
                         connection.execute(delete(REQUESTS).where(REQUESTS.c.id.in_(taken)))
                     history.append(connection, self._numbers, samples)
+                    if told is not None:
+                        _write_meta(connection, _TOLD, oncall_tables.encode_told(told))
                     _write_meta(connection, _SAVED_AT, str(micros(at)))
             except BaseException:
                 self._numbers.rolled_back()
@@ -229,6 +238,26 @@ class DatabaseStorage:
         """What was sent about an incident, or is owed."""
         with self._lock, self._database.reading() as connection:
             return outbox.deliveries(connection, typed_id(incident_id))
+
+    def overrides(self, ends_after: datetime | None = None) -> tuple[StoredOverride, ...]:
+        """The overrides that end after an instant, in the order in which they were made."""
+        with self._lock, self._database.reading() as connection:
+            return oncall_tables.overrides(connection, ends_after)
+
+    def add_overrides(self, stored: Sequence[StoredOverride]) -> None:
+        """Keeps overrides: all of them or none."""
+        with self._lock, self._database.writing() as connection:
+            oncall_tables.add_overrides(connection, stored)
+
+    def remove_override(self, id_: str, by: str, at: datetime) -> bool:
+        """Takes an override back; False where there is none to take back."""
+        with self._lock, self._database.writing() as connection:
+            return oncall_tables.remove_override(connection, typed_id(id_), printable(by), at)
+
+    def pings(self, start: datetime, end: datetime) -> tuple[Ping, ...]:
+        """Who was mentioned in pages about incidents, from one instant to another."""
+        with self._lock, self._database.reading() as connection:
+            return outbox.pings(connection, micros(start), micros(end))
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: whatever is due, leased or sampled moves with it."""

@@ -8,6 +8,7 @@ Functions over an open transaction. The rules, in the order in which they are ap
    or may have arrived (its answer was lost), so that nobody is left with an open page. A message about a reopened
    incident waits for the one that said it was resolved.
 3. Of several edits of one message only the latest is sent, and never two at once.
+4. What is told of shifts is dropped once it is too old to be of use.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from otelmon.incidents.model import IncidentState
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, Page, PageAction, PageReason
 from otelmon.rules.model import Severity
 from otelmon.storage.codec import decode_page, encode_page, instant, micros, printable, to_json
-from otelmon.storage.store import Delivery
+from otelmon.storage.store import Delivery, Ping
 from otelmon.storage.tables import INCIDENTS, PAGES
 
 _BATCH = 500
@@ -48,11 +49,26 @@ class DropReason(StrEnum):
     RESOLVED = "the incident was resolved before the page was sent"
     NEVER_SENT = "the message it is about was never sent"
     REJECTED = "the message it edits was rejected"
+    LATE = "it was too late to be told of a shift"
     SUPERSEDED = "a later edit of the same message is owed"
 
 
 WAITING = "waiting"
-_LATER = {PageReason.REMINDER: 1, PageReason.SILENCE_ENDING: 1, PageReason.RESOLVED: 2}
+_SHIFTS = 4  # what people are told of their shifts: after everything else of its severity
+_LATER = {
+    PageReason.REMINDER: 1,
+    PageReason.SILENCE_ENDING: 1,
+    PageReason.RESOLVED: 2,
+    PageReason.HANDOVER: _SHIFTS,
+    PageReason.SHIFT_NEAR: _SHIFTS,
+    PageReason.SHIFTS_CHANGED: _SHIFTS,
+}
+# For how long it is worth telling, in microseconds.
+_WORTH_TELLING = {
+    PageReason.HANDOVER.name: 3600 * 1_000_000,
+    PageReason.SHIFT_NEAR.name: 3 * 3600 * 1_000_000,
+    PageReason.SHIFTS_CHANGED.name: 24 * 3600 * 1_000_000,
+}
 _FINISHED = (PageState.DELIVERED, PageState.REJECTED, PageState.DROPPED)
 _UNSENT = (PageState.DUE, PageState.CLAIMED)
 
@@ -145,6 +161,23 @@ def deliveries(connection: Connection, incident_id: str) -> tuple[Delivery, ...]
     )
 
 
+def pings(connection: Connection, start: int, end: int) -> tuple[Ping, ...]:
+    """Who was mentioned in new messages about incidents that were sent, and decided from ``start`` to ``end``."""
+    wanted = (
+        (PAGES.c.action == PageAction.POST.value)
+        & (PAGES.c.state == PageState.DELIVERED)
+        & PAGES.c.reason.not_in([*_WORTH_TELLING, PageReason.TEST.name])
+        & (PAGES.c.decided_at >= start)
+        & (PAGES.c.decided_at < end)
+    )
+    rows = connection.execute(select(PAGES.c.body, PAGES.c.decided_at).where(wanted).order_by(PAGES.c.number))
+    return tuple(
+        Ping(mention=mention, at=instant(row.decided_at))
+        for row in rows
+        for mention in decode_page(json.loads(row.body)).message.mentions
+    )
+
+
 def _row(page: Page, now: int) -> dict[str, Any]:
     return {
         "id": page.id,
@@ -216,8 +249,10 @@ def _sendable(now: int, targets: Sequence[str] | None) -> Select[Any]:
     return wanted if targets is None else wanted.where(PAGES.c.target.in_(targets))
 
 
-def _drop_reason(connection: Connection, row: Row[Any]) -> DropReason | None:
+def _drop_reason(connection: Connection, row: Row[Any], now: int) -> DropReason | None:
     """Why a page that could be sent is not to be sent; None for one that is."""
+    if row.reason in _WORTH_TELLING:
+        return DropReason.LATE if now - row.decided_at > _WORTH_TELLING[row.reason] else None
     if not row.edits:
         if row.reason != PageReason.RESOLVED.name:
             return _overtaken(row)
@@ -263,7 +298,7 @@ def _choose(
     for row in connection.execute(_sendable(now, targets).limit(limit + _SCANNED)).all():
         if len(chosen) >= limit:
             break
-        reason = _drop_reason(connection, row)
+        reason = _drop_reason(connection, row, now)
         if reason is not None:
             dropped.append((row, reason))
         elif not _edited_now(connection, row):

@@ -25,6 +25,14 @@ CREATE TABLE silences (
 CREATE INDEX silences_by_end ON silences (ended_at)
 """
 
+_VERSION_3 = """
+CREATE TABLE escalations (incident_id VARCHAR NOT NULL PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE overrides (
+    id VARCHAR NOT NULL PRIMARY KEY, created_at BIGINT NOT NULL, ends_at BIGINT NOT NULL, removed_at BIGINT,
+    removed_by VARCHAR NOT NULL DEFAULT '', body TEXT NOT NULL);
+CREATE INDEX overrides_by_end ON overrides (ends_at)
+"""
+
 
 def _groups_and_silences(connection: Connection) -> None:
     """Version 2: many alerts to one incident, in a table of their own; silences; what an incident told whom."""
@@ -62,16 +70,11 @@ def _groups_and_silences(connection: Connection) -> None:
         )
 
 
-_VERSION_3 = """
-CREATE TABLE escalations (incident_id VARCHAR NOT NULL PRIMARY KEY, body TEXT NOT NULL)
-"""
-
-
-def _escalations(connection: Connection) -> None:
-    """Version 3: how far escalations have come. Those of open incidents begin with the first tick."""
+def _on_call(connection: Connection) -> None:
+    """Version 3: how far escalations have come (those of open incidents begin with the first tick), and overrides."""
     for statement in _VERSION_3.strip().split(";\n"):
         connection.execute(text(statement))
 
 
-STEPS: Steps = {2: _groups_and_silences, 3: _escalations}
+STEPS: Steps = {2: _groups_and_silences, 3: _on_call}
 """What makes the schema of version n out of that of version n - 1. A new file is made at the newest version at once."""

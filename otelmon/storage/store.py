@@ -14,6 +14,9 @@ from otelmon.incidents.model import Change, Incident, RequestBody
 from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
 from otelmon.oncall.escalation import Escalation
+from otelmon.oncall.model import Mention
+from otelmon.oncall.shifts_told import Told
+from otelmon.oncall.stored import StoredOverride
 from otelmon.paging.model import Outcome, OwedPage, Page, PageAction, PageReason
 from otelmon.sample import Sample
 
@@ -24,8 +27,8 @@ class Restored:
 
     ``alerts`` are the pending and firing ones by rule, ``incidents`` the open ones by id, ``recent`` those that were
     resolved lately, ``silences`` those that are not over, ``escalations`` those of open incidents by their ids,
-    ``known_ids`` the ids of all incidents that are kept, resolved ones included. ``saved_at`` is None when nothing was
-    ever saved.
+    ``known_ids`` the ids of all incidents that are kept, resolved ones included. ``told`` is what people were told of
+    their shifts. ``saved_at`` is None when nothing was ever saved.
     """
 
     alerts: Mapping[str, Mapping[Labels, Alert]] = field(default_factory=dict)
@@ -35,6 +38,7 @@ class Restored:
     escalations: Mapping[str, Escalation] = field(default_factory=dict)
     known_ids: frozenset[str] = frozenset()
     saved_at: datetime | None = None
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +65,20 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """Somebody who was mentioned in a page that was sent, and when it was decided on."""
+
+    mention: Mention
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
     """How many pages the outbox holds, by what became of them.
 
     ``due`` can be sent now, ``waiting`` wait for their time or for an earlier page, ``sending`` are leased, ``dropped``
-    were not sent because their incident was over or acknowledged before. ``oldest_due_at`` is since when the oldest
-    page that is not sent is owed.
+    were not sent because their incident was over or acknowledged before, or they were too late to be of use.
+    ``oldest_due_at`` is since when the oldest page that is not sent is owed.
     """
 
     due: int = 0
@@ -102,13 +114,15 @@ class Storage(Protocol):
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
         escalations: Mapping[str, Escalation | None] | None = None,
+        told: Told | None = None,
     ) -> None:
         """Saves what a tick decided: state and outbox in one transaction.
 
         ``alerts`` replaces the alerts of the rules it names and leaves other rules' alone (an empty mapping removes
         them). ``changes`` writes their incidents with the alerts that they name, ``incidents`` further ones whole. A
         page whose id is known already is not owed again. ``taken`` are ids of requests that were handled, ``silences``
-        those whose record changed, ``escalations`` those that changed by the ids of their incidents (None: is over).
+        those whose record changed, ``escalations`` those that changed by the ids of their incidents (None: is over),
+        ``told`` what people are told of their shifts by these pages (None: as before).
         """
 
     def claim(
@@ -148,6 +162,18 @@ class Storage(Protocol):
 
     def deliveries(self, incident_id: str) -> tuple[Delivery, ...]:
         """What was sent about an incident, or is owed, in the order in which it was decided."""
+
+    def overrides(self, ends_after: datetime | None = None) -> tuple[StoredOverride, ...]:
+        """The overrides that end after an instant (None: all), those taken back too, in the order they were made."""
+
+    def add_overrides(self, stored: Sequence[StoredOverride]) -> None:
+        """Keeps overrides: all of them or none. A running monitor takes them up at its next tick."""
+
+    def remove_override(self, id_: str, by: str, at: datetime) -> bool:
+        """Takes an override back; False where there is none of this id, or it was taken back before."""
+
+    def pings(self, start: datetime, end: datetime) -> tuple[Ping, ...]:
+        """Who was mentioned in pages about incidents, from one instant to another, as far as pages are kept."""
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: whatever is due, leased or sampled moves with it."""

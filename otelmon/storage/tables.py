@@ -116,6 +116,19 @@ REQUESTS = Table(
     Column("body", Text, nullable=False),
 )
 
+# Changes to who is on call that were made by hand. Never deleted: they are few, and reports of the past need them.
+OVERRIDES = Table(
+    "overrides",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+    Column("removed_at", BigInteger),
+    Column("removed_by", String, nullable=False, server_default=""),
+    Column("body", Text, nullable=False),
+    Index("overrides_by_end", "ends_at"),
+)
+
 SERIES = Table(
     "series",
     METADATA,

@@ -156,6 +156,15 @@ def a_monitor(folder: Path) -> Iterator[None]:
         thread.join(5)
 
 
+TEAM = """
+people: {ana: {discord: 112233445566778899}, bo: {discord: 223344556677889900}}
+schedules:
+  backend:
+    time_zone: Europe/Lisbon
+    layers: [{rotation: daily, start: 2026-01-05 09:00, participants: [ana, bo]}]
+"""
+
+
 def test_each_otelmon_command_does_what_it_is_shown_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_an_incident(here / "state" / "shop" / "state.db", "7KQ2")
     keep_rules_and_their_test(here)
@@ -165,6 +174,8 @@ def test_each_otelmon_command_does_what_it_is_shown_for(here: Path, monkeypatch:
         monkeypatch.setenv("DISCORD_WEBHOOK_URL", discord.webhook_url)
         monkeypatch.setenv("DISCORD_ROLE_ID", "123456789012345678")
         for _, *arguments in lines:
+            if arguments[0] == "oncall":
+                (here / "otelmon.yaml").write_text(TEAM, encoding="utf-8")
             result = CliRunner().invoke(command, arguments)
             assert result.exit_code == 0, f"{arguments}: {result.output}"
         assert [ping.id for ping in discord.pings] == ["123456789012345678"]

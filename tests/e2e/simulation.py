@@ -21,6 +21,8 @@ from otelmon.runtime.assemble import about, retention_seconds
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.shifts import ShiftTeller
+from otelmon.runtime.team import CurrentTeam
 from otelmon.runtime.timekeeper import Timekeeper
 from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
@@ -66,8 +68,10 @@ class Simulation:
             about=about(self.settings),
             faults=self.faults,
             sample_host=lambda: None,
-            policy=self.settings.policy,
+            current_team=CurrentTeam(self.settings.team, self.disk, self.faults),
             team=self.settings.team,
+            shifts=ShiftTeller(self.settings.notices, self.faults),
+            policy=self.settings.policy,
         )
         notifiers = {"discord": notifier or self.pages}
         OPEN.append(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,16 @@ import pytest
 
 from otelmon.oncall.wall import first_instant, last_instant, wall_time
 from tests.oncall import zones
+
+# In parts, so that a long run shows how far it is, can be spread over cores, and taken up where it was left
+# (``-k "part7of30"``).
+PARTS = 30
+
+
+def every_zone(test: Callable[[int], None]) -> Callable[[int], None]:
+    """A long test that goes through all zones, one part after the other."""
+    parts = pytest.mark.parametrize("part", range(PARTS), ids=[f"part{number}of{PARTS}" for number in range(PARTS)])
+    return pytest.mark.soak(parts(test))
 
 
 def moments(name: str, chance: random.Random, most: int) -> list[datetime]:
@@ -37,9 +48,9 @@ def test_the_guarantees_hold_in_a_sample_of_zones() -> None:
         check(name, chance, zones.any_instant(chance))
 
 
-@pytest.mark.soak
-def test_the_guarantees_hold_in_every_zone() -> None:
-    for name in zones.ZONES:
+@every_zone
+def test_the_guarantees_hold_in_every_zone(part: int) -> None:
+    for name in zones.ZONES[part::PARTS]:
         chance = random.Random(name)
         for near in [*moments(name, chance, 1000), *(zones.any_instant(chance) for _ in range(20))]:
             check(name, chance, near)
@@ -70,9 +81,9 @@ def test_a_wall_time_is_found_as_by_looking_at_the_clock_each_minute(name: str) 
         check_wall(name, at)
 
 
-@pytest.mark.soak
-def test_a_wall_time_is_found_in_every_zone() -> None:
-    for name in zones.ZONES:
+@every_zone
+def test_a_wall_time_is_found_in_every_zone(part: int) -> None:
+    for name in zones.ZONES[part::PARTS]:
         for at in moments(name, random.Random(name), 10):
             check_wall(name, at)
 
