@@ -22,10 +22,9 @@ from otelmon.incidents.shift import shift_silences
 from otelmon.incidents.silence import Silence
 from otelmon.incidents.step import step as step_incidents
 from otelmon.labels import Labels
-from otelmon.oncall.fixed import FixedOnCall
-from otelmon.oncall.model import OnCall
 from otelmon.paging.decide import decide, decide_notices
 from otelmon.paging.model import Page
+from otelmon.paging.routing import Routing, routed
 from otelmon.paging.text import Context
 from otelmon.rules.model import Group
 from otelmon.runtime.by_hand import ByHand
@@ -51,7 +50,7 @@ _KEEP_FINISHED = timedelta(days=30)
 class Engine:
     """Everything that one process watches with.
 
-    ``targets`` names the notifiers that are paged (empty: paging is off). ``sample_host`` reads the host just before
+    ``routing`` says which notifiers are paged (none: paging is off). ``sample_host`` reads the host just before
     each collection. ``by_hand`` is where other threads put values for ``take_requests``. Instants are unix seconds, as
     the clock gives them; each must be later than the one before.
     """
@@ -61,8 +60,7 @@ class Engine:
     rules: RuleRunner
     disk: Storage | None
     journal: Journal
-    on_call: OnCall
-    targets: Sequence[str]
+    routing: Routing
     about: Context
     faults: Faults
     sample_host: Callable[[], None]
@@ -214,14 +212,15 @@ class Engine:
         )
         for refusal in stepped.refused:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
+        stepped = routed(stepped, self.routing)
         pages = self._decide(stepped.changes)
-        pages += decide_notices(stepped.notices, targets=self.targets, about=self.about)
+        pages += decide_notices(stepped.notices, routing=self.routing, about=self.about)
         self._log(transitions, stepped.changes, pages)
         self.journal.save(
             now,
             alerts=self._worth_saving(alerts, at),
             # What nobody was told of is not kept: once paging is on, what still fires opens a new incident and pages.
-            changes=stepped.changes if self.targets else (),
+            changes=stepped.changes if self.routing.pages else (),
             incidents=(*stepped.incidents.values(), *stepped.recent.values()) if self._rewrite else (),
             pages=pages,
             samples=samples,
@@ -238,11 +237,11 @@ class Engine:
         pages: list[Page] = []
         for change in changes:
             try:
-                pages += decide([change], on_call=self.on_call, targets=self.targets, about=self.about)
+                pages += decide([change], routing=self.routing, about=self.about)
             except Exception as error:  # noqa: BLE001 (a page with less in it beats none)
                 self.faults.add("page", "a page could not be written whole", error)
                 plain = Context(service=self.about.service, environment=self.about.environment)
-                pages += decide([change], on_call=FixedOnCall(), targets=self.targets, about=plain)
+                pages += decide([change], routing=self.routing, about=plain)
         return pages
 
     def _worth_saving(self, alerts: Mapping[str, Alerts], at: float) -> dict[str, Alerts]:

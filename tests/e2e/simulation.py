@@ -15,8 +15,8 @@ from otelmon.instrument.model import Traffic
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.notify.notifier import Notifier
 from otelmon.notify.worker import Worker
-from otelmon.oncall.fixed import FixedOnCall
 from otelmon.paging.model import Page, PageAction, PageReason
+from otelmon.paging.routing import fixed
 from otelmon.runtime.assemble import about, retention_seconds
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
@@ -61,8 +61,7 @@ class Simulation:
             rules=RuleRunner(self.settings.groups, interval_seconds=self.settings.interval_seconds, faults=self.faults),
             disk=self.disk,
             journal=Journal(self.disk, self.memory, self.faults),
-            on_call=FixedOnCall(mentions=self.settings.discord.mention),
-            targets=["discord"],
+            routing=fixed(["discord"], self.settings.discord.mention),
             about=about(self.settings),
             faults=self.faults,
             sample_host=lambda: None,

@@ -14,8 +14,9 @@ from opentelemetry import context
 from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 
 from otelmon.notify.backoff import backoff_seconds
-from otelmon.notify.discord import DiscordNotifier, Pause
+from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.exchange import BoundedClient
+from otelmon.notify.pause import Pause
 from otelmon.paging.model import OutcomeKind, OwedPage
 from otelmon.testing import (
     NO_LIMITS,
