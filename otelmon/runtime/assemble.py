@@ -24,6 +24,7 @@ from otelmon.paging.routing import Route, RouteRule, Routing
 from otelmon.paging.text import Context
 from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
+from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.journal import Journal
@@ -41,6 +42,7 @@ class Assembly:
     """An engine, the workers that deliver what it owes, and the export to OTLP where one is configured."""
 
     engine: Engine
+    delivery: Delivery
     workers: Sequence[Worker]
     notifiers: Mapping[str, Notifier]
     export: OtlpExport | None
@@ -107,9 +109,15 @@ def assemble(
     )
     engine.restore(at)
     storages = list(journal.storages)
+    fallback = engine.routing.fallback
+    workers = [Worker(storage, notifiers, clock, fallback=fallback) for storage in storages]
+    delivery = Delivery(list(notifiers), workers, storages)
+    if pages:
+        delivery.measure(pipeline.meter)
     return Assembly(
         engine=engine,
-        workers=[Worker(storage, notifiers, clock) for storage in storages],
+        delivery=delivery,
+        workers=workers,
         notifiers=notifiers,
         export=None if pipeline.portable else exporter_from_environment(faults=faults),
         storages=storages,

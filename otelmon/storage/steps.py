@@ -62,5 +62,19 @@ def _groups_and_silences(connection: Connection) -> None:
         )
 
 
-STEPS: Steps = {2: _groups_and_silences}
+_VERSION_3 = """
+ALTER TABLE pages ADD COLUMN instead_of VARCHAR NOT NULL DEFAULT '';
+ALTER TABLE pages ADD COLUMN passed_on BOOLEAN NOT NULL DEFAULT false;
+ALTER TABLE pages ADD COLUMN thread_id VARCHAR NOT NULL DEFAULT '';
+CREATE INDEX pages_by_first ON pages (instead_of)
+"""
+
+
+def _fallbacks_and_threads(connection: Connection) -> None:
+    """Version 3: pages that stand for others at a fallback, and the threads that have an incident's messages."""
+    for statement in _VERSION_3.strip().split(";\n"):
+        connection.execute(text(statement))
+
+
+STEPS: Steps = {2: _groups_and_silences, 3: _fallbacks_and_threads}
 """What makes the schema of version n out of that of version n - 1. A new file is made at the newest version at once."""
