@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from otelmon.config.discord import DISCORD_KEYS, WEBHOOK_HINT, read_forum, read_mention, webhook_url_fault
 from otelmon.config.settings import DISCORD, LOG, NotifierKind, NotifierSettings
-from otelmon.document.fields import Fields, Problems, did_you_mean, set_fields
+from otelmon.document.fields import Fields, Problems, did_you_mean
 from otelmon.document.model import Listing, Scalar, Section, Value, describe, is_empty
 from otelmon.incidents.silence import parse_matchers
 from otelmon.matching import Matcher
@@ -68,8 +68,11 @@ def read_routes(
 
 def _notifier(name: str, section: Section, problems: Problems) -> Iterator[NotifierSettings]:
     path = f"notifiers.{name}"
-    fields = set_fields(section, problems, known=("discord", "webhook", "token", *DISCORD_KEYS), path=path)
+    known = ("discord", "webhook", "token", *DISCORD_KEYS)
+    fields = Fields(section, problems, known=known, path=path)
     kinds = [kind for kind in NotifierKind if fields.entry(kind.value) is not None]
+    if not kinds and not section.entries.keys() <= set(known):
+        return  # a key that was meant for one is said to be unknown
     if len(kinds) != 1:
         what = "discord and webhook are two notifiers" if kinds else "neither discord nor webhook"
         problems.add(section, what, key=path, hint=_EXAMPLE)

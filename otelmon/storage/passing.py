@@ -75,11 +75,13 @@ def is_late(now: int) -> Any:
 def accompanying(connection: Connection, pages: Sequence[Page]) -> list[Page]:
     """What these edits and last words owe to the fallbacks that got what they are about."""
     followers = [page for page in pages if page.action is PageAction.EDIT or page.reason is PageReason.RESOLVED]
-    about = list({page.incident_id for page in followers if not page.instead_of})
-    if not about or connection.scalar(select(PAGES.c.id).where(PAGES.c.instead_of != "").limit(1)) is None:
+    if not followers:
         return []
+    told_elsewhere = set(connection.scalars(select(PAGES.c.incident_id).where(PAGES.c.instead_of != "").distinct()))
     found = []
     for page in followers:
+        if page.instead_of or page.incident_id not in told_elsewhere:
+            continue
         copies = _copies(connection, page)
         for target, copy in copies.items():
             sibling = page.id.removesuffix(f".{page.target}") + f".{target}"
