@@ -12,6 +12,8 @@ from otelmon.cli.options import ConfigOption, errors_said, settings_for
 from otelmon.clock import SystemClock
 from otelmon.config.settings import DISCORD, LOG
 from otelmon.errors import ConfigError, Problem
+from otelmon.notify.log import LogNotifier
+from otelmon.notify.webhook import WebhookNotifier
 from otelmon.oncall.fixed import FixedOnCall
 from otelmon.paging.model import OutcomeKind, OwedPage
 from otelmon.paging.trial import trial_page
@@ -52,8 +54,12 @@ def send_test(
     if outcome.kind is not OutcomeKind.DELIVERED:
         typer.echo(f"the test page was not delivered: {outcome.reason}", err=True)
         raise typer.Exit(1)
-    if notifier.name == LOG:
-        typer.echo("no webhook is set (DISCORD_WEBHOOK_URL): the page went to the log and pinged nobody")
+    if isinstance(notifier, LogNotifier):
+        variable = "" if notifier_name not in (DISCORD, LOG) else " (DISCORD_WEBHOOK_URL)"
+        typer.echo(f"no webhook is set{variable}: the page went to the log and pinged nobody")
+        return
+    if isinstance(notifier, WebhookNotifier):
+        typer.echo(f"delivered to {notifier.name}")
         return
     pinged = ", ".join(map(str, mentions))
     typer.echo(

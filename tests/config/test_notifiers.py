@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,23 @@ def test_no_secret_shows_in_the_settings_or_in_an_error(tmp_path: Path) -> None:
 
 
 POLICY = "escalation: {backend: {steps: [{notify: [webhook: log]}]}}"
+
+
+def test_what_is_commented_out_in_the_annotated_file_works_when_it_is_uncommented(tmp_path: Path) -> None:
+    lines = files("otelmon").joinpath("otelmon.yaml").read_text(encoding="utf-8").splitlines()
+    begin, end = lines.index("# notifiers:"), lines.index("# routes:")
+    keys = ("notifiers:", "  checkout:", "  managers:", "fallback:", "routes:", "  - {match:")
+    shown = [line[2:] for line in lines[begin : end + 3] if line[2:].startswith(keys)]
+    assert len(shown) == len(keys) + 1
+    text = "\n".join(shown) + "\ndiscord:\n"
+    text += "\n".join("  " + line.strip(" #") for line in lines if line.strip(" #").startswith(("forum:", "tags:")))
+    environ = {"CHECKOUT_WEBHOOK_URL": WEBHOOK, "MANAGERS_URL": ADDRESS, "MANAGERS_TOKEN": TOKEN, "HOME": "/home/a"}
+    found = loaded(tmp_path, text, environ)
+    assert ([one.name for one in found.notifiers], len(found.routes)) == (["checkout", "managers"], 2)
+    assert (found.discord.forum, len(found.discord.tags)) == (True, 1)
+    assert loaded(tmp_path, text, {"HOME": "/home/a"}).notifiers[0].url is None
+
+
 BAD = [
     ("notifiers: [a]", ":1:12", "notifiers: a section of keys expected, not a list"),
     ("notifiers: {discord: {discord: x}}", ":1:13", "'discord' is the one of `discord:`; give this one another name"),
