@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from otelmon.incidents.model import NEW_MESSAGE, Incident
@@ -83,11 +83,6 @@ class Routing:
             mentions=self.default.mentions if rule.mentions is None else rule.mentions,
             escalation=self.default.escalation if rule.escalation is None else rule.escalation,
         )
-
-
-def fixed(targets: Collection[str], mentions: Mentions | None = None) -> Routing:
-    """Everything to the same notifiers; without any, paging is off."""
-    return Routing(default=Route(targets=tuple(targets), mentions=mentions or {}))
 
 
 def routed(stepped: IncidentStep, routing: Routing) -> IncidentStep:

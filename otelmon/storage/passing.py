@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Row, Select, case, func, or_, select, update
 
 from otelmon.duration import format_duration
 from otelmon.incidents.model import IncidentState
-from otelmon.paging.fallback import NEVER_PASSED_ON, PATIENCE, WAITS, copy_id, passed_on
+from otelmon.paging.fallback import NEVER_PASSED_ON, PATIENCE, WAITS, passed_on
 from otelmon.paging.model import Page, PageAction, PageReason
 from otelmon.rules.model import Severity
 from otelmon.storage.codec import decode_page, instant
@@ -149,7 +149,9 @@ def overtaken(row: Row[Any]) -> bool:
 
 
 def _next(connection: Connection, row: Row[Any], fallback: Sequence[str]) -> str | None:
-    """The first of the fallback that was not tried; None where the page was passed on before, or nobody is left."""
+    """The next of the fallback; None where nobody is left. Of a page that was passed on before it is the same again,
+    and so is the copy's id, so nothing is owed twice.
+    """
     first = row if not row.instead_of else _row(connection, row.instead_of)
     if first is None:
         return None
@@ -160,11 +162,8 @@ def _next(connection: Connection, row: Row[Any], fallback: Sequence[str]) -> str
     for name in names:
         if name == first.target:
             continue
-        copy, own = copy_id(first.id, name), f"{stem}.{name}"
-        known = set(connection.scalars(select(PAGES.c.id).where(PAGES.c.id.in_([copy, own]))))
-        if copy in known:
-            return None
-        if own not in known:  # else it is told by a page of its own
+        # Whoever is told by a page of its own needs no copy.
+        if connection.scalar(select(PAGES.c.id).where(PAGES.c.id == f"{stem}.{name}")) is None:
             return name
     return None
 

@@ -22,9 +22,9 @@ from otelmon.incidents.silence import Silence
 from otelmon.incidents.step import step
 from otelmon.labels import Labels
 from otelmon.paging.decide import Context, decide
-from otelmon.paging.routing import fixed
 from otelmon.rules.model import Severity
 from otelmon.storage.sqlite import SqliteStorage
+from tests.paging.build import fixed
 
 COUNT = 10_000
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -16,7 +16,6 @@ from otelmon.instrument.recorder import RequestRecorder
 from otelmon.notify.notifier import Notifier
 from otelmon.notify.worker import Worker
 from otelmon.paging.model import Page, PageAction, PageReason
-from otelmon.paging.routing import fixed
 from otelmon.runtime.assemble import about, retention_seconds
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
@@ -27,6 +26,7 @@ from otelmon.storage.store import Storage
 from otelmon.testing.clock import FakeClock
 from otelmon.testing.pages import CapturedPages
 from otelmon.window.window import Window
+from tests.paging.build import fixed
 
 OPEN: list[Simulation] = []
 """Those whose storages a test has not closed yet; it need not, its fixture does."""

@@ -17,10 +17,10 @@ from otelmon.incidents.step import IncidentStep
 from otelmon.labels import Labels
 from otelmon.paging.decide import Context, decide, decide_notices
 from otelmon.paging.model import PageAction
-from otelmon.paging.routing import fixed
 from otelmon.rules.model import Severity
 from tests.alerts.build import minute
 from tests.incidents.test_step import Story, alert, fires, resolves
+from tests.paging.build import fixed
 
 ERRORS = alert(at=minute(0))
 

@@ -28,10 +28,10 @@ from otelmon.labels import Labels
 from otelmon.oncall.model import Mention, MentionKind
 from otelmon.paging.decide import Context, decide
 from otelmon.paging.model import Page, PageAction, PageReason
-from otelmon.paging.routing import fixed
 from otelmon.rules.model import Severity
 from tests.alerts.build import minute
 from tests.incidents.test_step import Story, fires, resolves
+from tests.paging.build import fixed
 
 POLICY = Policy(
     inhibitions=(Inhibition(source=parse_matchers(["a"]), target=parse_matchers(["b"]), equal=("job",)),),

@@ -12,10 +12,10 @@ from otelmon.labels import Labels
 from otelmon.oncall.model import Mention, MentionKind
 from otelmon.paging.decide import Context, decide
 from otelmon.paging.model import Page, PageAction, PageReason
-from otelmon.paging.routing import fixed
 from otelmon.rules.model import Severity, Unit
 from tests.alerts.build import minute
 from tests.incidents.test_step import Story, fires, resolves
+from tests.paging.build import fixed
 
 ROLE = Mention(kind=MentionKind.ROLE, id="123456789012345678")
 MENTIONS = {Severity.CRITICAL: (ROLE,)}

@@ -17,11 +17,11 @@ from otelmon.incidents.model import Incident
 from otelmon.incidents.step import step
 from otelmon.paging.decide import decide
 from otelmon.paging.model import PageAction, PageReason
-from otelmon.paging.routing import fixed
 from otelmon.paging.text import Context
 from otelmon.runtime.journal import Journal
 from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from tests.alerts.build import minute
+from tests.paging.build import fixed
 from tests.storage.build import firing
 
 

@@ -16,10 +16,10 @@ from otelmon.matching import Matcher, MatchOperator
 from otelmon.oncall.model import Mention, MentionKind
 from otelmon.paging.decide import Context, decide
 from otelmon.paging.model import Field, Message, Page, PageAction, PageReason
-from otelmon.paging.routing import fixed
 from otelmon.rules.model import Severity, Unit
 from otelmon.sample import STALE, Sample
 from tests.alerts.build import minute
+from tests.paging.build import fixed
 
 TEXTS = st.text(st.characters(), max_size=12)  # lone surrogates and NUL included
 INSTANTS = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
