@@ -1,4 +1,4 @@
-"""Reads what otelmon.yaml and the environment say of Discord: the webhook, and who is mentioned."""
+"""Reads what otelmon.yaml and the environment say of Discord: the webhook, who is mentioned, forum posts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from otelmon.oncall.model import Mention, MentionKind
 from otelmon.rules.model import Severity
 from otelmon.variables import Variables
 
+_MOST_TAGS = 5
 _SNOWFLAKE = re.compile(r"[0-9]{17,20}")
 _WEBHOOK_URL = re.compile(
     r"(?:https://(?:ptb\.|canary\.)?discord(?:app)?\.com/api(?:/v[0-9]+)?/webhooks/[0-9]{17,20}/[A-Za-z0-9_-]{20,}"
     r"|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?/api(?:/v[0-9]+)?/webhooks/[0-9]+/[A-Za-z0-9_-]+)"
     r"(?:\?thread_id=[0-9]+)?"
 )
-_WEBHOOK_HINT = "copy it from the channel's settings in Discord: https://discord.com/api/webhooks/ID/TOKEN"
+DISCORD_KEYS = ("forum", "tags")
+"""What can be said of a Discord channel beside its webhook."""
+WEBHOOK_HINT = "copy it from the channel's settings in Discord: https://discord.com/api/webhooks/ID/TOKEN"
 
 
 def read_discord(fields: Fields | None, variables: Variables, problems: Problems) -> DiscordSettings:
@@ -38,9 +41,10 @@ class _Reader:
         section = None if self.fields is None else self.fields.sub("discord")
         fields = None
         if section is not None:
-            fields = set_fields(section, self.problems, known=("webhook_url", "mention"), path="discord")
+            fields = set_fields(section, self.problems, known=("webhook_url", "mention", *DISCORD_KEYS), path="discord")
         url = self._webhook_url(fields)
-        mention: dict[Severity, tuple[Mention, ...]] = {} if fields is None else self._mention(fields)
+        mention = {} if fields is None else read_mention(fields, self.problems)
+        forum, tags = (False, ()) if fields is None else read_forum(fields, self.problems)
         role = self.variables.text("DISCORD_ROLE_ID")
         if role is not None:
             if _SNOWFLAKE.fullmatch(role):
@@ -49,7 +53,8 @@ class _Reader:
                 mention[Severity.CRITICAL] = tuple(dict.fromkeys(critical))
             else:
                 self.variables.fault("DISCORD_ROLE_ID", "is no id of a role", "set it to its 17 to 20 digits")
-        return DiscordSettings(webhook_url=None if url is None else SecretStr(url), mention=mention)
+        secret = None if url is None else SecretStr(url)
+        return DiscordSettings(webhook_url=secret, mention=mention, forum=forum, tags=tags)
 
     def _webhook_url(self, fields: Fields | None) -> str | None:
         name = "DISCORD_WEBHOOK_URL"
@@ -57,7 +62,7 @@ class _Reader:
         if url is not None:
             fault = webhook_url_fault(url)
             if fault is not None:
-                self.variables.fault(name, fault, _WEBHOOK_HINT)
+                self.variables.fault(name, fault, WEBHOOK_HINT)
             return url
         value = None if fields is None else fields.value("webhook_url")
         if fields is None or value is None:
@@ -65,44 +70,66 @@ class _Reader:
         url = value.text.strip() if isinstance(value, Scalar) else ""
         fault = webhook_url_fault(url)
         if fault is not None:
-            fields.fault("webhook_url", fault, _WEBHOOK_HINT)
+            fields.fault("webhook_url", fault, WEBHOOK_HINT)
         return url
 
-    def _mention(self, fields: Fields) -> dict[Severity, tuple[Mention, ...]]:
-        section = fields.sub("mention")
-        if section is None:
-            return {}
-        severities = [severity.value for severity in reversed(Severity)]
-        by_severity = set_fields(section, self.problems, known=severities, path="discord.mention")
-        found: dict[Severity, tuple[Mention, ...]] = {}
-        for severity in severities:
-            listing = by_severity.listing(severity)
-            items = () if listing is None else listing.items
-            read = (self._one_mention(item, by_severity.key(severity)) for item in items)
-            mentions = tuple(dict.fromkeys(mention for mention in read if mention is not None))
-            if mentions:
-                found[Severity(severity)] = mentions
-        return found
 
-    def _one_mention(self, value: Value, key: str) -> Mention | None:
-        if not isinstance(value, Section) or len(value.entries) != 1:
-            hint = "write - role: ID or - user: ID, with the id's 17 to 20 digits"
-            self.problems.add(value, f"a role or a user expected, not {describe(value)}", key=key, hint=hint)
-            return None
-        ((kind, entry),) = value.entries.items()
-        if kind not in set(MentionKind):
-            hint = did_you_mean(kind, MentionKind) or "write role: or user:"
-            self.problems.add(entry.key, "neither a role nor a user", key=f"{key}.{kind}", hint=hint)
-            return None
-        if isinstance(entry.value, Scalar) and entry.value.written and is_empty(entry.value):
-            return None  # ${NAME:-} with nothing set: nobody
-        text = entry.value.text.strip() if isinstance(entry.value, Scalar) else ""
-        if not _SNOWFLAKE.fullmatch(text):
+def read_mention(fields: Fields, problems: Problems) -> dict[Severity, tuple[Mention, ...]]:
+    """``mention:`` of a section: the roles and users to ping, by severity."""
+    section = fields.sub("mention")
+    if section is None:
+        return {}
+    severities = [severity.value for severity in reversed(Severity)]
+    by_severity = set_fields(section, problems, known=severities, path=fields.key("mention"))
+    found: dict[Severity, tuple[Mention, ...]] = {}
+    for severity in severities:
+        listing = by_severity.listing(severity)
+        items = () if listing is None else listing.items
+        read = (_one_mention(item, by_severity.key(severity), problems) for item in items)
+        mentions = tuple(dict.fromkeys(mention for mention in read if mention is not None))
+        if mentions:
+            found[Severity(severity)] = mentions
+    return found
+
+
+def read_forum(fields: Fields, problems: Problems) -> tuple[bool, tuple[str, ...]]:
+    """``forum:`` and ``tags:`` of a section: whether the channel is a forum, and the ids of its posts' tags."""
+    forum = bool(fields.boolean("forum"))
+    listing = fields.listing("tags")
+    tags: list[str] = []
+    for item in () if listing is None else listing.items:
+        text = item.text.strip() if isinstance(item, Scalar) else ""
+        if _SNOWFLAKE.fullmatch(text):
+            tags.append(text)
+        else:
             hint = "write its 17 to 20 digits (in Discord: developer mode, Copy ID)"
-            message = f"{describe(entry.value)} is no id of Discord"
-            self.problems.add(entry.value, message, key=f"{key}.{kind}", hint=hint)
-            return None
-        return Mention(kind=MentionKind(kind), id=text)
+            problems.add(item, f"{describe(item)} is no id of a tag", key=fields.key("tags"), hint=hint)
+    if tags and not forum:
+        fields.fault("tags", "only posts in a forum have tags", "write forum: true beside it")
+    if len(tags) > _MOST_TAGS:
+        fields.fault("tags", f"a post has at most {_MOST_TAGS} tags")
+    return forum, tuple(dict.fromkeys(tags))
+
+
+def _one_mention(value: Value, key: str, problems: Problems) -> Mention | None:
+    if not isinstance(value, Section) or len(value.entries) != 1:
+        hint = "write - role: ID or - user: ID, with the id's 17 to 20 digits"
+        problems.add(value, f"a role or a user expected, not {describe(value)}", key=key, hint=hint)
+        return None
+    ((kind, entry),) = value.entries.items()
+    if kind not in set(MentionKind):
+        hint = did_you_mean(kind, MentionKind) or "write role: or user:"
+        problems.add(entry.key, "neither a role nor a user", key=f"{key}.{kind}", hint=hint)
+        return None
+    if isinstance(entry.value, Scalar) and entry.value.written and is_empty(entry.value):
+        return None  # ${NAME:-} with nothing set: nobody
+    text = entry.value.text.strip() if isinstance(entry.value, Scalar) else ""
+    if not _SNOWFLAKE.fullmatch(text):
+        hint = "write its 17 to 20 digits (in Discord: developer mode, Copy ID)"
+        message = f"{describe(entry.value)} is no id of Discord"
+        problems.add(entry.value, message, key=f"{key}.{kind}", hint=hint)
+        return None
+    return Mention(kind=MentionKind(kind), id=text)
 
 
 def webhook_url_fault(url: str) -> str | None:

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 from otelmon.config.discord import read_discord
 from otelmon.config.files import find_config, matching, shown
-from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, DEFAULT_MAX_SERIES, PagingMode, Settings
+from otelmon.config.notifiers import read_fallback, read_notifiers, read_routes
+from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, DEFAULT_MAX_SERIES, DISCORD, LOG, PagingMode, Settings
 from otelmon.document.fields import Problems, as_boolean, set_fields
 from otelmon.document.load import read_document
 from otelmon.document.model import Scalar, Section, Value, describe, is_empty
@@ -34,7 +35,7 @@ from otelmon.variables import Variables
 _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
-    "runbooks", NOTICES_KEY, *POLICY_KEYS,
+    "runbooks", "notifiers", "fallback", "routes", NOTICES_KEY, *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -98,6 +99,9 @@ class _Reader:
         groups = expand_alerts(alerts, self.problems, interval_seconds=interval)
         rule_files, file_groups = self.rule_files(base)
         self.refuse_taken_names(groups, file_groups)
+        notifiers = read_notifiers(fields, self.problems)
+        names = self.written_names("notifiers")
+        team = self.team((DISCORD, LOG, *names))
         max_series = None if fields is None else fields.integer("max_series", low=100, high=10_000_000)
         return Settings(
             service=service,
@@ -110,8 +114,11 @@ class _Reader:
             state_dir=self.state_dir(service, base),
             discord=read_discord(self.fields, self.variables, self.problems),
             policy=read_policy(self.fields, self.problems),
-            team=self.team(),
+            team=team,
             notices=read_notices(self.fields, self.problems),
+            notifiers=notifiers,
+            fallback=read_fallback(fields, names, self.problems),
+            routes=read_routes(fields, names, self.written_names("escalation"), self.problems),
             exclude_paths=self.exclude_paths(),
             runbook_base_url=self._address("runbook_base_url"),
             runbooks=self.runbooks(base),
@@ -194,12 +201,17 @@ class _Reader:
         below = self.variables.text("XDG_STATE_HOME") or (f"{home}/.local/state" if home else tempfile.gettempdir())
         return Path(below, "otelmon", folder)
 
-    def team(self) -> Team:
-        """``people:``, ``schedules:`` and ``escalation:``."""
+    def written_names(self, section: str) -> tuple[str, ...]:
+        """The names in a section as written: where one is described wrongly, naming it is no second fault."""
+        value = None if self.fields is None else self.fields.value(section)
+        return tuple(value.entries) if isinstance(value, Section) else ()
+
+    def team(self, webhooks: tuple[str, ...]) -> Team:
+        """``people:``, ``schedules:`` and ``escalation:``, whose policies may page these notifiers."""
         if self.fields is None:
             return Team()
         people, schedules, escalation = (self.fields.value(name) for name in ("people", "schedules", "escalation"))
-        return read_team(people, schedules, escalation, self.problems)
+        return read_team(people, schedules, escalation, self.problems, webhooks=webhooks)
 
     def exclude_paths(self) -> tuple[str, ...]:
         """``exclude_paths:``: paths that are not measured."""

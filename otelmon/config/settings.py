@@ -13,8 +13,13 @@ from otelmon.incidents.policy import Policy
 from otelmon.oncall.model import Mention
 from otelmon.oncall.people import Team
 from otelmon.oncall.shifts_told import NoticeSettings
+from otelmon.paging.routing import RouteRule
 from otelmon.rules.model import AlertingRule, Group, Severity
 
+DISCORD = "discord"
+"""The name of the notifier that ``discord:`` describes."""
+LOG = "log"
+"""The name of the application's log as a notifier."""
 DEFAULT_INTERVAL_SECONDS = 15.0
 """How often rules are evaluated where nothing else is said."""
 DEFAULT_MAX_SERIES = 50_000
@@ -30,12 +35,37 @@ class PagingMode(StrEnum):
 
 
 class DiscordSettings(BaseModel):
-    """Where pages go and whom they mention, by severity. Without a webhook they go to the log."""
+    """Where pages go and whom they mention, by severity. Without a webhook they go to the log.
+
+    ``forum`` says that the webhook is of a forum channel, ``tags`` are the ids of its tags that each post gets.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     webhook_url: SecretStr | None = None
     mention: Mapping[Severity, tuple[InstanceOf[Mention], ...]] = Field(default_factory=dict)
+    forum: bool = False
+    tags: tuple[str, ...] = ()
+
+
+class NotifierKind(StrEnum):
+    """What a notifier speaks: Discord's webhooks, or Alertmanager's."""
+
+    DISCORD = "discord"
+    WEBHOOK = "webhook"
+
+
+class NotifierSettings(BaseModel):
+    """One more place for pages. Without a ``url`` (its variable is not set here) they go to the log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: str
+    kind: NotifierKind
+    url: SecretStr | None = None
+    token: SecretStr | None = None
+    forum: bool = False
+    tags: tuple[str, ...] = ()
 
 
 class Settings(BaseModel):
@@ -62,6 +92,9 @@ class Settings(BaseModel):
     interval_seconds: float = DEFAULT_INTERVAL_SECONDS
     state_dir: Path
     discord: DiscordSettings = DiscordSettings()
+    notifiers: tuple[NotifierSettings, ...] = ()
+    fallback: tuple[str, ...] = ()
+    routes: tuple[InstanceOf[RouteRule], ...] = ()
     policy: InstanceOf[Policy] = Policy()
     team: InstanceOf[Team] = Team()
     notices: InstanceOf[NoticeSettings] = NoticeSettings()
@@ -74,6 +107,11 @@ class Settings(BaseModel):
     rule_patterns: tuple[str, ...] = ()
     groups: tuple[InstanceOf[Group], ...] = ()
     config_file: Path | None = None
+
+    @property
+    def has_webhook(self) -> bool:
+        """Whether a page can go anywhere but to the log."""
+        return self.discord.webhook_url is not None or any(one.url is not None for one in self.notifiers)
 
     def alerting_rules(self) -> Iterator[AlertingRule]:
         """Every alerting rule, in the order of evaluation."""

@@ -105,7 +105,8 @@ class Incident:
     ``told`` are those that a page was owed for, or that were there when somebody acknowledged; ``muted`` says of alerts
     that page nobody why. ``tellings`` counts messages and edits, ``shown_in`` are the new messages that show it: the
     first one since it was triggered (or reopened) and the latest. ``first_paged_at`` and ``paged_at`` are the instants
-    of these. ``storm`` is the id of the storm whose page stands for this incident.
+    of these. ``storm`` is the id of the storm whose page stands for this incident. ``targets`` names the notifiers that
+    were given messages about it since it was triggered (or reopened).
 
     A storm is an incident too: ``members`` is how many incidents it stands for, and its one alert sums them up;
     ``joined_at`` is when the last of them joined.
@@ -134,6 +135,7 @@ class Incident:
     members: int = 0
     joined_at: datetime | None = None
     rounds: int = 1
+    targets: tuple[str, ...] = ()
 
     @property
     def firing(self) -> tuple[Alert, ...]:

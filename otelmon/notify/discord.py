@@ -6,9 +6,9 @@ The rules are Discord's: webhooks (execute, edit), rate limits and error codes i
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 import httpx
 
 from otelmon.clock import Clock, SystemClock
-from otelmon.notify.backoff import LONGEST_SECONDS, backoff_seconds
+from otelmon.notify.backoff import LONGEST_SECONDS, asked_seconds, backoff_seconds
 from otelmon.notify.exchange import BoundedClient, ExchangeError, Reply
-from otelmon.paging.discord import edit_payload, payload, plain_payload
+from otelmon.notify.pause import Pause
+from otelmon.paging.discord import edit_payload, payload, plain_payload, post_name
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, PageAction
 from otelmon.paging.visible import one_line
 
@@ -30,28 +31,16 @@ _STOP_ADVICE = (
 )
 # Discord's codes that speak of one message, not of the webhook: unknown message, another author's, an archived thread.
 _ABOUT_ONE_MESSAGE = frozenset({10008, 50005, 50083})
+# Of the thread that has an incident's messages: it was deleted, or is archived and locked.
+_ABOUT_ONE_THREAD = frozenset({10003, 50083})
+# A forum asks for a thread; any other channel takes none that is named.
+_WANTS_THREAD, _TAKES_NO_THREAD = 220001, 220003
 _GONE = frozenset({401, 404, 410})
 _REFUSED = frozenset({400, 413, 422})
 _TOO_LARGE = 413  # holds of the body, whoever on the way says it
 _UNCLEAR_TRIES = 3
-_LONGEST_PAUSE_SECONDS = 24 * 3600.0
 _GATEWAY = frozenset({502, 504})  # says that it does not know what became of the request behind it
 _TEXT_LIMIT = 300
-
-
-class Pause:
-    """Until when nothing may be sent. Notifiers of one process share one for Discord's global rate limit."""
-
-    def __init__(self) -> None:
-        self.until: datetime | None = None
-
-    def extend(self, until: datetime) -> None:
-        """Not before ``until`` either."""
-        self.until = until if self.until is None else max(self.until, until)
-
-    def over(self, at: datetime) -> bool:
-        """Whether sending is allowed at ``at``."""
-        return self.until is None or at >= self.until
 
 
 class _Verdict(Enum):
@@ -61,6 +50,8 @@ class _Verdict(Enum):
     LIMITED = "rate limited"
     GONE = "the webhook is gone"
     NO_MESSAGE = "the message is gone"
+    NO_THREAD = "the thread is gone"
+    OTHER_KIND = "a forum, or none, otherwise than thought"
     REFUSED = "refused as it stands"
     UNCLEAR = "said to be well by somebody who may not be Discord"
     FAILED = "failed, may succeed later"
@@ -74,6 +65,10 @@ class DiscordNotifier:
     403 in Discord's own words) the notifier says so once, as an error, and rejects every later page without asking:
     Discord bans addresses that go on. A web page as an answer is a proxy's and stops nothing. ``webhook_url`` may carry
     a query (``thread_id``).
+
+    With ``forum`` the webhook is of a forum channel: an incident's first message opens a post (with the ids of
+    ``tags``), later ones and edits go there, and where the post was deleted a new one is opened. Where Discord says
+    that the channel is of the other kind, it is believed: a page is not lost for a wrong configuration.
     """
 
     def __init__(
@@ -84,6 +79,8 @@ class DiscordNotifier:
         *,
         clock: Clock | None = None,
         global_pause: Pause | None = None,
+        forum: bool = False,
+        tags: Sequence[str] = (),
     ) -> None:
         self._name = name
         try:
@@ -94,6 +91,8 @@ class DiscordNotifier:
             raise ValueError("the webhook URL is not one: it begins with https:// and ends in the webhook's token")
         self._url = url
         self._client = client or BoundedClient(clock=clock or SystemClock())
+        self._forum = forum and "thread_id" not in url.params  # that names the post already
+        self._tags = list(tags)
         self._pause = Pause()
         self._global_pause = global_pause or Pause()
         self._stopped = ""
@@ -129,8 +128,16 @@ class DiscordNotifier:
         if editing and not owed.edited_message_id.isdecimal():
             return _rejected("there is no message to edit: the page it edits was not delivered")
         body = edit_payload(owed.page.message) if editing else payload(owed.page.message)
-        outcome, refused = self._attempt(owed, body, at)
-        if not refused or not body.get("embeds"):
+        outcome, verdict = self._attempt(owed, body, at)
+        if verdict is _Verdict.OTHER_KIND:
+            self._forum = not self._forum
+            kind = "a forum" if self._forum else "no forum"
+            _LOG.warning("%s: Discord says that the channel is %s; put forum: right in otelmon.yaml", self._name, kind)
+            outcome, verdict = self._attempt(owed, body, at)
+        elif verdict is _Verdict.NO_THREAD:
+            owed = replace(owed, thread_id="")
+            outcome, verdict = self._attempt(owed, body, at)
+        if verdict is not _Verdict.REFUSED or not body.get("embeds"):
             return outcome
         plain = plain_payload(owed.page.message)
         if editing:
@@ -138,54 +145,70 @@ class DiscordNotifier:
         _LOG.warning("%s: %s; sending page %s as plain text", self._name, outcome.reason, owed.page.id)
         again, _ = self._attempt(owed, plain, at)
         if again.kind is OutcomeKind.DELIVERED:
-            return Outcome(
-                kind=again.kind, reason=f"delivered as plain text; {outcome.reason}", message_id=again.message_id
-            )
+            return replace(again, reason=f"delivered as plain text; {outcome.reason}")
         return again
 
-    def _attempt(self, owed: OwedPage, body: Mapping[str, Any], at: datetime) -> tuple[Outcome, bool]:
-        """One request: what became of it, and whether Discord refused the body."""
+    def _attempt(self, owed: OwedPage, body: Mapping[str, Any], at: datetime) -> tuple[Outcome, _Verdict]:
+        """One request: what became of it, and what the answer means."""
         editing = owed.page.action is PageAction.EDIT
+        thread = {"thread_id": owed.thread_id} if owed.thread_id else {}
         # Without the parameter Discord drops the button and says nothing.
-        url = self._url.copy_merge_params({"with_components": "true"}) if "components" in body else self._url
+        parameters = {**thread, **({"with_components": "true"} if "components" in body else {})}
         try:
             if editing:
-                path = url.path.rstrip("/") + f"/messages/{owed.edited_message_id}"
-                reply = self._client.exchange("PATCH", url.copy_with(path=path), body)
+                path = self._url.path.rstrip("/") + f"/messages/{owed.edited_message_id}"
+                reply = self._client.exchange(
+                    "PATCH", self._url.copy_with(path=path).copy_merge_params(parameters), body
+                )
             else:
-                reply = self._client.exchange("POST", url.copy_merge_params({"wait": "true"}), body)
+                url = self._url.copy_merge_params({"wait": "true", **parameters})
+                opening = self._post_of(owed, plain="embeds" not in body) if self._forum and not thread else {}
+                reply = self._client.exchange("POST", url, {**body, **opening})
         except ExchangeError as error:
-            return self._later(owed, f"no answer from Discord: {error}", at, uncertain=error.uncertain), False
+            later = self._later(owed, f"no answer from Discord: {error}", at, uncertain=error.uncertain)
+            return later, _Verdict.FAILED
         at += timedelta(seconds=reply.seconds)
         self._heed(reply, at)
-        verdict = _verdict(reply, editing=editing)
+        verdict = _verdict(reply, editing=editing, threaded=bool(thread))
         said = self._said(reply)
         if verdict is _Verdict.ACCEPTED:
             self._unclear.pop(owed.page.id, None)
-            return Outcome(kind=OutcomeKind.DELIVERED, reason=said, message_id=_identity(reply)), False
-        if verdict is _Verdict.UNCLEAR:
-            return self._doubted(owed, said, at), False
-        if verdict is _Verdict.LIMITED:
-            return self._limited(owed, reply, said, at), False
-        if verdict is _Verdict.GONE:
-            return self._stop(said), False
-        if verdict is _Verdict.FAILED:
-            asked = _seconds(reply.headers.get("retry-after"))
-            return self._later(owed, said, at, at_least=asked, uncertain=reply.status in _GATEWAY), False
-        return _rejected(said), verdict is _Verdict.REFUSED
+            opened = _identity(reply, "channel_id") if self._forum else ""
+            outcome = Outcome(
+                kind=OutcomeKind.DELIVERED, reason=said, message_id=_identity(reply), thread_id=owed.thread_id or opened
+            )
+        elif verdict is _Verdict.UNCLEAR:
+            outcome = self._doubted(owed, said, at)
+        elif verdict is _Verdict.LIMITED:
+            outcome = self._limited(owed, reply, said, at)
+        elif verdict is _Verdict.GONE:
+            outcome = self._stop(said)
+        elif verdict is _Verdict.FAILED:
+            asked = asked_seconds(reply.headers.get("retry-after"))
+            outcome = self._later(owed, said, at, at_least=asked, uncertain=reply.status in _GATEWAY)
+        else:
+            outcome = _rejected(said)
+        return outcome, verdict
+
+    def _post_of(self, owed: OwedPage, *, plain: bool) -> dict[str, Any]:
+        """What opens the incident's post in a forum."""
+        opening: dict[str, Any] = {"thread_name": post_name(owed.page.message)}
+        if self._tags and not plain:  # a tag that was deleted must not keep the page back
+            opening["applied_tags"] = self._tags
+        return opening
 
     def _heed(self, reply: Reply, at: datetime) -> None:
         """Nothing left in the bucket: the next send waits until Discord fills it again."""
-        reset_after = _seconds(reply.headers.get("x-ratelimit-reset-after"))
+        reset_after = asked_seconds(reply.headers.get("x-ratelimit-reset-after"))
         if reply.headers.get("x-ratelimit-remaining", "").strip() == "0" and reset_after is not None:
             self._pause.extend(at + timedelta(seconds=reset_after))
 
     def _limited(self, owed: OwedPage, reply: Reply, said: str, at: datetime) -> Outcome:
         body = reply.body if isinstance(reply.body, dict) else {}
-        asked = _seconds(body.get("retry_after"))
+        asked = asked_seconds(body.get("retry_after"))
         for header in ("retry-after", "x-ratelimit-reset-after"):
             if asked is None:
-                asked = _seconds(reply.headers.get(header))
+                asked = asked_seconds(reply.headers.get(header))
         everywhere = body.get("global") is True or reply.headers.get("x-ratelimit-global", "").lower() == "true"
         wait = backoff_seconds(owed.page.id, owed.attempts) if asked is None else asked
         until = at + timedelta(seconds=wait)
@@ -234,7 +257,7 @@ class DiscordNotifier:
         return text
 
 
-def _verdict(reply: Reply, *, editing: bool) -> _Verdict:
+def _verdict(reply: Reply, *, editing: bool, threaded: bool) -> _Verdict:
     code = reply.body.get("code") if isinstance(reply.body, dict) else None
     if reply.status == 429:
         return _Verdict.LIMITED
@@ -244,8 +267,12 @@ def _verdict(reply: Reply, *, editing: bool) -> _Verdict:
         # With wait=true Discord answers with the message it saved; without (who drops the query?) it answers 204.
         discords = reply.status == 204 or isinstance(reply.body, dict)
         return _Verdict.ACCEPTED if discords else _Verdict.UNCLEAR
-    if editing and code in _ABOUT_ONE_MESSAGE:
+    if editing and (code in _ABOUT_ONE_MESSAGE or (threaded and code in _ABOUT_ONE_THREAD)):
         return _Verdict.NO_MESSAGE
+    if threaded and code in _ABOUT_ONE_THREAD:
+        return _Verdict.NO_THREAD
+    if not editing and code in (_WANTS_THREAD, _TAKES_NO_THREAD):
+        return _Verdict.OTHER_KIND
     if reply.status in _GONE or (reply.status == 403 and code is not None):
         return _Verdict.GONE
     if reply.status in _REFUSED:
@@ -253,23 +280,14 @@ def _verdict(reply: Reply, *, editing: bool) -> _Verdict:
     return _Verdict.FAILED
 
 
-def _identity(reply: Reply) -> str:
-    """The id of the message that Discord saved; empty where the answer does not tell."""
-    identity = reply.body.get("id") if isinstance(reply.body, dict) else None
+def _identity(reply: Reply, key: str = "id") -> str:
+    """An id in the message that Discord saved (its own by default); empty where the answer does not tell."""
+    identity = reply.body.get(key) if isinstance(reply.body, dict) else None
     return identity if isinstance(identity, str) and identity.isdecimal() else ""
 
 
 def _rejected(reason: str) -> Outcome:
     return Outcome(kind=OutcomeKind.REJECTED, reason=reason)
-
-
-def _seconds(value: Any) -> float | None:
-    """A number of seconds as JSON or a header gives it; None when it is no such thing. At most a day."""
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return min(seconds, _LONGEST_PAUSE_SECONDS) if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def _details(errors: Any, path: str = "") -> str:

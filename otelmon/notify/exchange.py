@@ -75,10 +75,18 @@ class BoundedClient:
         self._client: httpx.Client | None = None
         _silence()
 
-    def exchange(self, method: str, url: httpx.URL, body: Mapping[str, Any]) -> Reply:
+    def exchange(
+        self, method: str, url: httpx.URL, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> Reply:
         """Send JSON and return the answer, whatever its status. Raises ExchangeError when there is none."""
         started = self._clock.monotonic()
-        attempt = _Attempt(client=self._opened(), method=method, url=url, content=json.dumps(body).encode())
+        attempt = _Attempt(
+            client=self._opened(),
+            method=method,
+            url=url,
+            content=json.dumps(body).encode(),
+            sent_headers={"Content-Type": "application/json", **(headers or {})},
+        )
         thread = threading.Thread(target=attempt.run, name="otelmon-exchange", daemon=True)
         thread.start()
         if not attempt.done.wait(self.total_seconds) and attempt.abandon():
@@ -120,6 +128,7 @@ class _Attempt:
     method: str
     url: httpx.URL
     content: bytes
+    sent_headers: Mapping[str, str]
     done: threading.Event = field(default_factory=threading.Event)
     failure: str = ""
     written: bool = False
@@ -164,7 +173,7 @@ class _Attempt:
             self.method,
             self.url,
             content=self.content,
-            headers={"Content-Type": "application/json"},
+            headers=self.sent_headers,
             extensions={"trace": self._trace},
         ) as response:
             received = bytearray()

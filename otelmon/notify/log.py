@@ -47,7 +47,7 @@ def line(message: Message) -> str:
         head = f"PAGE RESOLVED ({message.severity})"
     elif message.acknowledged_by:
         head = f"PAGE ACKNOWLEDGED by {message.acknowledged_by} ({message.severity})"
-    parts = [f"{head}: {message.title}"]
+    parts = [f"{head}: {message.title}", *([message.note] if message.note else [])]
     if not message.short:
         parts += [message.description] if message.description else []
         parts += (

@@ -20,5 +20,8 @@ class Outbox(Protocol):
         ``targets`` restricts the claim to the pages of these notifiers.
         """
 
-    def record(self, page_id: str, outcome: Outcome, at: datetime) -> None:
-        """Write down what became of an attempt, and end the lease."""
+    def record(self, page_id: str, outcome: Outcome, at: datetime, *, fallback: Sequence[str] = ()) -> None:
+        """Write down what became of an attempt, and end the lease; what is rejected is owed to the fallback."""
+
+    def pass_on_late(self, at: datetime, *, fallback: Sequence[str]) -> int:
+        """Owe to the fallback what is late, each page once; how many."""

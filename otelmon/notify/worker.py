@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from otelmon.clock import Clock
@@ -12,13 +12,14 @@ from otelmon.notify.backoff import backoff_seconds
 from otelmon.notify.log import line
 from otelmon.notify.notifier import Notifier
 from otelmon.notify.outbox import Outbox
+from otelmon.notify.tally import Tally
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, PageAction
 from otelmon.paging.visible import one_line
 
 _LOG = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0
-"""How long a claimed page is ours: longer than the two exchanges of 10 s that a send may take."""
+"""How long a claimed page is ours: longer than the three exchanges of 10 s that a send may take."""
 
 _PAGES_A_PASS = 500
 
@@ -31,21 +32,40 @@ class Worker:
     notifiers' pages do not wait for its time limits. Nothing here raises: a failure is counted, logged at its first
     occurrence until that notifier delivers again, and the page is kept.
 
-    ``delivered``, ``retried`` and ``rejected`` count outcomes since the start; ``failures`` what storage or a notifier
-    raised. ``next_retry_at`` is the earliest retry that is known and still to come.
+    What a notifier rejects, or does not take in time, goes to the next of ``fallback``.
+
+    ``delivered``, ``retried`` and ``rejected`` count outcomes since the start, ``tallies`` those of each notifier;
+    ``failures`` what storage or a notifier raised. ``next_retry_at`` is the earliest retry that is known and still to
+    come.
     """
 
-    def __init__(self, storage: Outbox, notifiers: Mapping[str, Notifier], clock: Clock) -> None:
-        self.delivered = 0
-        self.retried = 0
-        self.rejected = 0
+    def __init__(
+        self, storage: Outbox, notifiers: Mapping[str, Notifier], clock: Clock, *, fallback: Sequence[str] = ()
+    ) -> None:
+        self.tallies: dict[str, Tally] = {}
         self.failures = 0
         self.next_retry_at: datetime | None = None
         self._storage = storage
         self._notifiers = dict(notifiers)
+        self._fallback = tuple(fallback)
         self._clock = clock
         self._troubled: set[str] = set()
         self._unrecorded: dict[str, tuple[Outcome, datetime]] = {}
+
+    @property
+    def delivered(self) -> int:
+        """How many pages and edits were delivered."""
+        return sum(tally.delivered for tally in self.tallies.values())
+
+    @property
+    def retried(self) -> int:
+        """How many attempts failed and are made again."""
+        return sum(tally.retried for tally in self.tallies.values())
+
+    @property
+    def rejected(self) -> int:
+        """How many pages and edits were rejected."""
+        return sum(tally.rejected + tally.rejected_edits for tally in self.tallies.values())
 
     def deliver_due(self, at: datetime, *, stop: threading.Event | None = None, deadline: float | None = None) -> int:
         """One pass over what is due at ``at``; how many pages were delivered.
@@ -58,6 +78,7 @@ class Worker:
         if self.next_retry_at is not None and self.next_retry_at <= at:
             self.next_retry_at = None
         self._record_late()
+        self._pass_on_late(at)
         for _ in range(_PAGES_A_PASS):
             now = self._clock.monotonic()
             if (stop is not None and stop.is_set()) or (deadline is not None and now >= deadline):
@@ -69,7 +90,7 @@ class Worker:
             if owed.page.id in self._unrecorded:  # sent before; only the record of it still fails
                 continue
             outcome = self._outcome(owed, moment)
-            self._count(owed, outcome)
+            self._count(owed, outcome, moment)
             sent += outcome.kind is OutcomeKind.DELIVERED
             self._unrecorded[owed.page.id] = (outcome, moment)
             self._record_late()
@@ -126,20 +147,30 @@ class Worker:
             reason = f"the notifier raised {type(error).__name__}"
             return Outcome(kind=OutcomeKind.RETRY, reason=reason, retry_at=retry_at, uncertain=True)
 
-    def _count(self, owed: OwedPage, outcome: Outcome) -> None:
+    def _pass_on_late(self, at: datetime) -> None:
+        if not self._fallback:
+            return
+        try:
+            passed = self._storage.pass_on_late(at, fallback=self._fallback)
+        except Exception as error:  # noqa: BLE001  # the next pass asks again
+            self._trouble("fallback", f"late pages cannot be passed on ({_short(error)})")
+            return
+        self._troubled.discard("fallback")
+        if passed:
+            _LOG.warning("%d late pages are sent through the fallback as well", passed)
+
+    def _count(self, owed: OwedPage, outcome: Outcome, at: datetime) -> None:
         target, page = owed.page.target, owed.page
+        self.tallies.setdefault(target, Tally()).count(page.action, outcome, at)
         if outcome.kind is OutcomeKind.DELIVERED:
-            self.delivered += 1
             if target in self._troubled:
                 self._troubled.discard(target)
                 _LOG.warning("notifier %s delivers again", target)
         elif outcome.kind is OutcomeKind.RETRY:
-            self.retried += 1
             if target not in self._troubled:
                 self._troubled.add(target)
                 _LOG.warning("notifier %s: page %s will be tried again: %s", target, page.id, outcome.reason)
         else:
-            self.rejected += 1
             level = (
                 logging.WARNING if page.action is PageAction.EDIT else logging.ERROR
             )  # the text of a lost page is kept
@@ -149,7 +180,7 @@ class Worker:
         """Write down outcomes not yet written: a page whose record failed must not be sent again."""
         for page_id, (outcome, at) in list(self._unrecorded.items()):
             try:
-                self._storage.record(page_id, outcome, at)
+                self._storage.record(page_id, outcome, at, fallback=self._fallback)
             except Exception as error:  # noqa: BLE001
                 self._trouble("record", f"outcomes cannot be recorded ({_short(error)})")
                 return

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
-
-from otelmon.rules.model import Severity
 
 
 class MentionKind(StrEnum):
@@ -26,10 +22,3 @@ class Mention:
 
     def __str__(self) -> str:
         return f"{self.kind.value} {self.id}"
-
-
-class OnCall(Protocol):
-    """Who is on call; a fixed list and a schedule answer alike."""
-
-    def who(self, severity: Severity, at: datetime) -> tuple[Mention, ...]:
-        """The people and roles to ping for an incident of this severity at this instant; empty for nobody."""

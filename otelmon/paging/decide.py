@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
-from otelmon.incidents.model import NEW_MESSAGE, Cause, Change, Telling
+from otelmon.incidents.model import NEW_MESSAGE, Cause, Change, Incident, Telling
 from otelmon.incidents.silence import SilenceNotice
 from otelmon.oncall.call import Call
-from otelmon.oncall.model import Mention, OnCall
+from otelmon.oncall.model import Mention
 from otelmon.paging.model import Message, Page, PageAction, PageReason
-from otelmon.paging.text import Context, notice_message, resolved_message, triggered_message
+from otelmon.paging.routing import Mentions, Routing, shown_at
+from otelmon.paging.text import Context, notice_message, resolved_message, triggered_message, with_alerts
 from otelmon.rules.model import Severity
 
 __all__ = ["Context", "decide", "decide_notices", "page_id"]
-
 
 _NO_CALLS: Mapping[str, Call] = {}
 
 
 def decide(
-    changes: Iterable[Change],
-    *,
-    on_call: OnCall,
-    targets: Sequence[str],
-    about: Context,
-    calls: Mapping[str, Call] = _NO_CALLS,
+    changes: Iterable[Change], *, routing: Routing, about: Context, calls: Mapping[str, Call] = _NO_CALLS
 ) -> tuple[Page, ...]:
-    """The pages that these changes owe to every target (a notifier's name).
+    """The pages that these changes owe to the notifiers of their incidents' routes.
 
-    Each cause for a new message (see ``otelmon.incidents.model.NEW_MESSAGE``) owes one, which mentions whoever is on
-    call for the incident's severity; resolved owes a short one. Edits refresh the messages that show the incident: the
-    first and the latest. An edit and the short message ping nobody. A page's id comes from the incident, the reason,
-    the target and the number of the telling: deciding twice gives the same pages.
+    Each cause for a new message (see ``otelmon.incidents.model.NEW_MESSAGE``) owes one, which mentions whom the route
+    mentions for the severity; resolved owes a short one. Edits refresh the messages that show the incident, where they
+    are: the first and the latest. An edit and the short message ping nobody. A page's id comes from the incident, the
+    reason, the target and the number of the telling: deciding twice gives the same pages.
 
     ``calls`` are those of escalated incidents, by id: there the call says who is pinged, and by which new message. A
     notifier that an escalation calls by name gets that one message, and is told of the end.
+
+    What programs read is not edited. They are owed the alerts as they stand when some end while others go on, or their
+    last word would have been "firing"; that somebody acknowledged is nothing that Alertmanager's format can say.
     """
-    return tuple(
-        page
-        for change in changes
-        for call in (calls.get(change.incident.id),)
-        for target in _targets(change, call, targets)
-        for page in _pages(change, target, on_call, about, call, shown=target in targets)
-    )
+    return tuple(page for change in changes for page in _pages(change, routing, about, calls.get(change.incident.id)))
 
 
-def decide_notices(notices: Iterable[SilenceNotice], *, targets: Sequence[str], about: Context) -> tuple[Page, ...]:
-    """The messages that say of silences that they end soon while they hide something. They ping nobody."""
+def decide_notices(notices: Iterable[SilenceNotice], *, routing: Routing, about: Context) -> tuple[Page, ...]:
+    """The messages that say of silences that they end soon while they hide something.
+
+    They ping nobody, and only people read them: for a program nothing fires, and nothing would ever resolve.
+    """
     return tuple(
         Page(
             id=page_id(notice.silence.id, PageReason.SILENCE_ENDING, PageAction.POST, target),
@@ -57,7 +52,7 @@ def decide_notices(notices: Iterable[SilenceNotice], *, targets: Sequence[str], 
             due_at=notice.silence.noticed_at or notice.silence.created_at,
         )
         for notice in notices
-        for target in targets
+        for target in routing.readers(alert.labels for alert in notice.hidden)
     )
 
 
@@ -66,49 +61,57 @@ def page_id(incident_id: str, reason: PageReason, action: PageAction, target: st
     return f"{incident_id}.{reason.name.lower()}.{action.value}.{number}.{target}"
 
 
-def _targets(change: Change, call: Call | None, targets: Sequence[str]) -> tuple[str, ...]:
-    """The usual targets, and those that the escalation calls now, or called before and tells of the end."""
-    if call is None or not targets:
-        return tuple(targets)
-    more = call.involved if change.cause is Cause.RESOLVED else call.webhooks if call.number == change.number else ()
-    return tuple(dict.fromkeys((*targets, *more)))
-
-
-def _mentions(change: Change, severity: Severity, on_call: OnCall, call: Call | None) -> tuple[Mention, ...]:
-    at = change.event.at
-    if call is None:
-        return on_call.who(severity, at)
-    if call.number != change.number:
-        return ()
-    if call.reached_nobody:
-        return on_call.who(severity, at) or on_call.who(Severity.CRITICAL, at)
-    return call.mentions
-
-
-def _pages(
-    change: Change, target: str, on_call: OnCall, about: Context, call: Call | None, *, shown: bool
-) -> Iterator[Page]:
-    cause, incident = change.cause, change.incident
-    if cause is None:
+def _pages(change: Change, routing: Routing, about: Context, call: Call | None) -> Iterator[Page]:
+    cause, incident, at = change.cause, change.incident, change.event.at
+    if cause is None or not routing.pages:
         return
     if cause in NEW_MESSAGE:
         lead = incident.lead
         if cause in (Cause.JOINED, Cause.WORSENED):
             lead = max(change.alerts or (lead,), key=lambda alert: alert.severity.rank)
-        mentions = _mentions(change, lead.severity, on_call, call)
-        message = triggered_message(
-            incident, about=about, mentions=mentions, cause=cause, lead=lead, call=call, at=change.event.at
-        )
-        yield _page(change, target, message, follows=_before(change, target))
-    if change.shown_in and shown:
-        edited_to = triggered_message(incident, about=about, mentions=(), call=call, at=change.event.at)
+        route = routing.route(incident)
+        mentions = _mentions(change, lead.severity, route.mentions, call)
+        message = triggered_message(incident, about=about, mentions=mentions, cause=cause, lead=lead, call=call, at=at)
+        called = () if call is None or call.number != change.number else call.webhooks
+        for target in dict.fromkeys((*route.targets, *called)):
+            yield _page(change, target, _for(message, incident, routing), follows=_before(change, target))
+    if change.shown_in:
+        shown = triggered_message(incident, about=about, mentions=(), call=call, at=at)
+        for target in shown_at(incident, routing):
+            yield from _updates(change, target, shown, routing)
+    if cause is Cause.RESOLVED:
+        message = _for(resolved_message(incident, about=about), incident, routing)
+        called = () if call is None else call.involved
+        for target in dict.fromkeys((*shown_at(incident, routing), *called)):
+            follows = _telling_id(change, change.shown_in[-1], target) if change.shown_in else ""
+            yield _page(change, target, message, follows=follows)
+
+
+def _mentions(change: Change, severity: Severity, usual: Mentions, call: Call | None) -> tuple[Mention, ...]:
+    if call is None:
+        return usual.get(severity, ())
+    if call.number != change.number:
+        return ()
+    if call.reached_nobody:
+        return usual.get(severity, ()) or usual.get(Severity.CRITICAL, ())
+    return call.mentions
+
+
+def _updates(change: Change, target: str, shown: Message, routing: Routing) -> Iterator[Page]:
+    """What keeps the earlier messages at a notifier true."""
+    if target not in routing.machines:
         for telling in change.shown_in:
             # A message that never was the latest needs no second edit: at most the first and the latest are edited.
-            edited = _telling_id(change, telling, target)
-            yield _page(change, target, edited_to, edits=edited)
-    if cause is Cause.RESOLVED:
-        follows = _telling_id(change, change.shown_in[-1], target) if change.shown_in else ""
-        yield _page(change, target, resolved_message(incident, about=about), follows=follows)
+            yield _page(change, target, shown, edits=_telling_id(change, telling, target))
+    elif change.cause is Cause.REFRESHED:
+        message = with_alerts(shown, change.incident)
+        if message.alerts:
+            yield _page(change, target, message, edits=_telling_id(change, change.shown_in[-1], target))
+
+
+def _for(message: Message, incident: Incident, routing: Routing) -> Message:
+    """The message, with the alerts in it where a program may get to read it, at once or as the fallback."""
+    return with_alerts(message, incident) if routing.machines else message
 
 
 def _before(change: Change, target: str) -> str:

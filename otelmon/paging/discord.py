@@ -26,6 +26,7 @@ FOOTER_LIMIT = 2048
 EMBED_LIMIT = 6000
 URL_LIMIT = 2048
 BUTTON_URL_LIMIT = 512
+POST_NAME_LIMIT = 100
 MENTIONS_LIMIT = 50
 """How many people and roles one page can ping: as many as fit into its content beside a title."""
 
@@ -83,6 +84,12 @@ def edit_payload(message: Message) -> dict[str, Any]:
     return body
 
 
+def post_name(message: Message) -> str:
+    """What the post of an incident in a forum is called: plain text, in which nothing is rendered."""
+    title = one_line(message.title)
+    return clip(list(title[: POST_NAME_LIMIT + 1]), POST_NAME_LIMIT) or BLANK
+
+
 def _content(message: Message, mentions: Sequence[Mention]) -> str:
     if message.resolved:
         head = f"✅ **RESOLVED** ({message.severity})"
@@ -92,7 +99,8 @@ def _content(message: Message, mentions: Sequence[Mention]) -> str:
         head = f"{_MARKS[message.severity]} **{message.severity.upper()}**"
     tail = "".join(" " + _markup(mention) for mention in mentions)
     room = CONTENT_LIMIT - units(head) - units(tail) - 1
-    return f"{head} {_text(message.title, room)}{tail}"
+    title = f"{message.title} ({message.note})" if message.short and message.note else message.title
+    return f"{head} {_text(title, room)}{tail}"
 
 
 def _mentionable(mentions: Sequence[Mention]) -> tuple[Mention, ...]:
@@ -143,7 +151,8 @@ def _description(message: Message, link: str, limit: int) -> str:
     limit = min(limit, DESCRIPTION_LIMIT)
     masked = f"[Open the runbook]({link})" if link and len(link) <= _MASKED_LINK_LIMIT else ""
     room = limit - units(masked) - 2
-    text = _text(message.description, room, lines=True) if clean(message.description) else ""
+    said = "\n\n".join(part for part in (clean(message.note), clean(message.description)) if part)
+    text = _text(said, room, lines=True) if said else ""
     return "\n\n".join(part for part in (text, masked) if part)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from otelmon.labels import EMPTY_LABELS, Labels
 from otelmon.oncall.model import Mention
 from otelmon.rules.model import Severity
 
@@ -48,12 +50,26 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PagedAlert:
+    """An alert as a program wants it; ``ends_at`` is None while it fires."""
+
+    labels: Labels
+    annotations: Mapping[str, str]
+    starts_at: datetime
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """What a page says, independent of the target, unescaped and of any length.
 
     ``mentions`` are the people and roles to ping (empty: nobody). ``since_at`` is shown as a relative time.
     ``short`` asks for one line without details (the resolved notice). ``link`` leads to the runbook; ``acknowledge`` to
     the page where the incident is acknowledged: whoever has that address may, so it goes to the target and to no log.
+    ``note`` says why the message comes as it does (its first notifier did not take it).
+
+    For programs there are also the ``alerts`` (of which ``left_out`` more are not listed) and the labels that they are
+    grouped by.
     """
 
     severity: Severity
@@ -68,6 +84,10 @@ class Message:
     since_at: datetime | None = None
     footer: str = ""
     short: bool = False
+    note: str = ""
+    group: Labels = EMPTY_LABELS
+    alerts: tuple[PagedAlert, ...] = ()
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +96,7 @@ class Page:
 
     ``id`` is unique and derived from what it is about, so that deciding twice owes once. ``target`` names the
     notifier. An EDIT names in ``edits`` the page whose message it changes; a POST may name in ``follows`` a page that
-    has to be sent before it.
+    has to be sent before it. ``instead_of`` names the page that this one stands for at another notifier.
     """
 
     id: str
@@ -87,6 +107,7 @@ class Page:
     message: Message
     edits: str = ""
     follows: str = ""
+    instead_of: str = ""
     due_at: datetime
 
 
@@ -102,7 +123,8 @@ class OutcomeKind(StrEnum):
 class Outcome:
     """What became of an attempt to send a page, always with a reason.
 
-    ``message_id`` is the target's own id of the message (DELIVERED); ``retry_at`` says when to try again (RETRY).
+    ``message_id`` is the target's own id of the message (DELIVERED), ``thread_id`` that of the thread which was opened
+    for the incident, if any; ``retry_at`` says when to try again (RETRY).
     ``uncertain`` says of a RETRY that the target may have taken the page nevertheless (the connection broke or timed
     out after the request was written); it is False where the target said no.
     """
@@ -110,6 +132,7 @@ class Outcome:
     kind: OutcomeKind
     reason: str
     message_id: str = ""
+    thread_id: str = ""
     retry_at: datetime | None = None
     uncertain: bool = False
 
@@ -119,9 +142,10 @@ class OwedPage:
     """A page in the outbox, claimed for sending.
 
     ``attempts`` counts the tries before this one. ``edited_message_id`` is the target's id of the message that an
-    EDIT changes.
+    EDIT changes, ``thread_id`` that of the thread that has the incident's earlier messages there (empty: none).
     """
 
     page: Page
     attempts: int = 0
     edited_message_id: str = ""
+    thread_id: str = ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from otelmon.alerts.model import Alert, TransitionReason
+from otelmon.alerts.model import Alert, AlertState, TransitionReason
 from otelmon.duration import format_duration
 from otelmon.incidents.model import Cause, Incident, IncidentState
 from otelmon.incidents.silence import SilenceNotice
@@ -15,7 +15,7 @@ from otelmon.labels import METRIC_NAME, Labels
 from otelmon.oncall.call import Call
 from otelmon.oncall.model import Mention
 from otelmon.paging.escalated import call_fields, call_notices, call_opening
-from otelmon.paging.model import Field, Message
+from otelmon.paging.model import Field, Message, PagedAlert
 from otelmon.paging.values import format_span, format_value, format_value_and_bound
 from otelmon.rules.model import Unit
 from otelmon.rules.runbooks import runbook_link
@@ -34,6 +34,9 @@ _SAID_WHEN_RESOLVED = (
     TransitionReason.RULE_REMOVED,
 )
 _MOST_LISTED = 10
+_MOST_ALERTS = 500
+INCIDENT_ANNOTATION = "otelmon_incident"
+"""What tells a program's reader which incident to acknowledge."""
 
 
 def _no_steps(rule_name: str) -> tuple[str, ...]:  # noqa: ARG001 (the signature is the caller's)
@@ -138,6 +141,30 @@ def resolved_message(incident: Incident, *, about: Context) -> Message:
         footer=f"otelmon, incident {incident.id}",
         short=True,
     )
+
+
+def with_alerts(message: Message, incident: Incident) -> Message:
+    """The message with the incident's alerts for programs: those that fire unmuted, then those that are over."""
+    over = tuple(alert for alert in incident.alerts if alert.state is not AlertState.FIRING)
+    # Resolved by hand, all are over, whatever they do.
+    wanted = incident.alerts if incident.resolved_at is not None else (*incident.visible, *over)
+    listed = tuple(
+        PagedAlert(
+            labels=alert.labels.without((METRIC_NAME,)),
+            annotations={**alert.annotations, INCIDENT_ANNOTATION: incident.id},
+            starts_at=alert.fired_at or alert.active_at,
+            ends_at=_ended_at(alert, incident),
+        )
+        for alert in wanted[:_MOST_ALERTS]
+    )
+    group = incident.group or Labels({"incident": incident.id})  # a storm has none
+    return replace(message, group=group, alerts=listed, left_out=max(0, len(wanted) - _MOST_ALERTS))
+
+
+def _ended_at(alert: Alert, incident: Incident) -> datetime | None:
+    if alert.state is AlertState.FIRING:
+        return incident.resolved_at
+    return alert.resolved_at or incident.resolved_at
 
 
 def notice_message(notice: SilenceNotice, *, about: Context) -> Message:

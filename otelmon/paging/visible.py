@@ -32,6 +32,11 @@ def clean(text: str) -> str:
     return text if _VISIBLE.search(text) else ""
 
 
+def whole(text: str) -> str:
+    """The text with lone surrogates replaced, which no other language's strings can hold."""
+    return _LONE_SURROGATE.sub("\ufffd", text)
+
+
 def one_line(text: str) -> str:
     """``clean``, with every run of white space as one space."""
     return " ".join(clean(text).split())

@@ -19,6 +19,7 @@ from otelmon.promql.render import render
 from otelmon.promql.supported import check_supported
 from otelmon.promql.unmatched import unmatched
 from otelmon.rules.model import AlertingRule
+from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import WatchedRule
 from otelmon.runtime.reload import Reloader
@@ -40,16 +41,23 @@ class RefusedError(OtelmonError):
 class Answers:
     """Answers requests about an engine; each is a mapping with a ``verb``, and so is each answer.
 
-    query (expr, at), query_range (expr, start, end, step), snapshot, rules, reload. Instants are unix seconds. Numbers
-    of results are texts, as in Prometheus's API, since JSON has neither NaN nor infinity. ``error`` in an answer says
-    that there is none, and why.
+    query (expr, at), query_range (expr, start, end, step), snapshot, rules, delivery, reload. Instants are unix
+    seconds. Numbers of results are texts, as in Prometheus's API, since JSON has neither NaN nor infinity. ``error`` in
+    an answer says that there is none, and why.
     """
 
     def __init__(
-        self, engine: Engine, reloader: Reloader | None, *, now: Callable[[], float], monotonic: Callable[[], float]
+        self,
+        engine: Engine,
+        reloader: Reloader | None,
+        *,
+        now: Callable[[], float],
+        monotonic: Callable[[], float],
+        delivery: Delivery | None = None,
     ) -> None:
         self._engine = engine
         self._reloader = reloader
+        self._delivery = delivery
         self._now = now
         self._monotonic = monotonic
         self._verbs: Mapping[str, Callable[[Mapping[str, Any]], Plain]] = {
@@ -57,6 +65,7 @@ class Answers:
             "query_range": self._query_range,
             "snapshot": self._snapshot,
             "rules": self._rules,
+            "delivery": self._delivered,
             "reload": self._reload,
         }
 
@@ -122,6 +131,11 @@ class Answers:
     def _rules(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
         with self._engine.held() as engine:
             return {"rules": [_rule(watched, engine.window) for watched in engine.rules.watched]}
+
+    def _delivered(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
+        if self._delivery is None:
+            raise RefusedError("this monitor delivers nothing")
+        return self._delivery.answer()
 
     def _reload(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
         if self._reloader is None:

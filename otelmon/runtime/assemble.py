@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from otelmon.clock import Clock
 from otelmon.collect.collector import Collector
 from otelmon.collect.export import OtlpExport, exporter_from_environment
 from otelmon.collect.pipeline import Pipeline
-from otelmon.config.settings import Settings
+from otelmon.config.settings import DISCORD, LOG, NotifierKind, Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
 from otelmon.instrument.recorder import RequestRecorder
@@ -18,11 +18,14 @@ from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.log import LogNotifier
 from otelmon.notify.notifier import Notifier
+from otelmon.notify.pause import Pause
+from otelmon.notify.webhook import WebhookNotifier
 from otelmon.notify.worker import Worker
-from otelmon.oncall.fixed import FixedOnCall
+from otelmon.paging.routing import Route, RouteRule, Routing
 from otelmon.paging.text import AcknowledgeLink, Context, no_link
 from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
+from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.incident_metrics import IncidentMetrics
@@ -35,8 +38,6 @@ from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.window.window import Window
 
-DISCORD = "discord"
-LOG = "log"
 # Views and snapshots look back five minutes, whatever the rules do.
 _LEAST_LOOKBACK_SECONDS = 300.0
 
@@ -46,8 +47,9 @@ class Assembly:
     """An engine, the workers that deliver what it owes, and the export to OTLP where one is configured."""
 
     engine: Engine
+    delivery: Delivery
     workers: Sequence[Worker]
-    notifier: Notifier
+    notifiers: Mapping[str, Notifier]
     export: OtlpExport | None
     storages: Sequence[Storage]
     clock: Clock
@@ -62,7 +64,8 @@ class Assembly:
             if latest is not None:
                 self.export.export(latest)
             self.export.shutdown()
-        self.notifier.close()
+        for notifier in self.notifiers.values():
+            notifier.close()
         for storage in self.storages:
             storage.close()
 
@@ -80,7 +83,7 @@ def assemble(
 ) -> Assembly:
     """An engine with the state of the last run restored, as of ``at`` (unix seconds). ``pages`` is whether it pages."""
     disk, memory = _open_state(settings, faults), SqliteStorage(MEMORY)
-    notifier = make_notifier(settings, clock)
+    notifiers = make_notifiers(settings, clock)
     collector = Collector(
         pipeline.reader,
         recorder=recorder,
@@ -103,33 +106,83 @@ def assemble(
         ),
         disk=disk,
         journal=journal,
-        on_call=FixedOnCall(mentions=settings.discord.mention),
-        targets=[notifier.name] if pages else [],
+        routing=make_routing(settings) if pages else Routing(),
         about=about(settings, _acknowledge_link(settings, disk, faults)),
         faults=faults,
         sample_host=sample_host,
         current_team=CurrentTeam(settings.team, disk, faults),
         shifts=ShiftTeller(settings.notices, faults),
         policy=settings.policy,
-        team=settings.team,
     )
     engine.on_changes = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults).record
     engine.restore(at)
     storages = list(journal.storages)
+    fallback = engine.routing.fallback
+    workers = [Worker(storage, notifiers, clock, fallback=fallback) for storage in storages]
+    delivery = Delivery(list(notifiers), workers, storages)
+    if pages:
+        delivery.measure(pipeline.meter)
     return Assembly(
         engine=engine,
-        workers=[Worker(storage, {notifier.name: notifier}, clock) for storage in storages],
-        notifier=notifier,
+        delivery=delivery,
+        workers=workers,
+        notifiers=notifiers,
         export=None if pipeline.portable else exporter_from_environment(faults=faults),
         storages=storages,
         clock=clock,
     )
 
 
-def make_notifier(settings: Settings, clock: Clock) -> Notifier:
+def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:
+    """Every notifier by its name, the log among them; where an address is not set, it is the log by that name."""
+    everywhere = Pause()  # Discord's global limit holds for all webhooks of an address
+    found: dict[str, Notifier] = {LOG: LogNotifier(LOG)}
+    discord = settings.discord
+    if discord.webhook_url is not None:
+        found[DISCORD] = DiscordNotifier(
+            DISCORD,
+            discord.webhook_url.get_secret_value(),
+            clock=clock,
+            global_pause=everywhere,
+            forum=discord.forum,
+            tags=discord.tags,
+        )
+    for one in settings.notifiers:
+        url = "" if one.url is None else one.url.get_secret_value()
+        if not url:
+            found[one.name] = LogNotifier(one.name)
+        elif one.kind is NotifierKind.DISCORD:
+            found[one.name] = DiscordNotifier(
+                one.name, url, clock=clock, global_pause=everywhere, forum=one.forum, tags=one.tags
+            )
+        else:
+            token = "" if one.token is None else one.token.get_secret_value()
+            found[one.name] = WebhookNotifier(one.name, url, token=token, clock=clock)
+    return found
+
+
+def default_notifier(settings: Settings) -> str:
     """Discord where a webhook is set, else the log."""
-    url = settings.discord.webhook_url
-    return DiscordNotifier(DISCORD, url.get_secret_value(), clock=clock) if url is not None else LogNotifier(LOG)
+    return LOG if settings.discord.webhook_url is None else DISCORD
+
+
+def make_routing(settings: Settings) -> Routing:
+    """The configured routes; where they name `discord` and no webhook is set, they mean the log."""
+    default = default_notifier(settings)
+
+    def named(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(default if name == DISCORD else name for name in names))
+
+    def rule(written: RouteRule) -> RouteRule:
+        return written if written.targets is None else replace(written, targets=named(written.targets))
+
+    machines = {one.name for one in settings.notifiers if one.kind is NotifierKind.WEBHOOK and one.url is not None}
+    return Routing(
+        default=Route(targets=(default,), mentions=settings.discord.mention),
+        rules=tuple(map(rule, settings.routes)),
+        fallback=named(settings.fallback),
+        machines=frozenset(machines),
+    )
 
 
 def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link) -> Context:

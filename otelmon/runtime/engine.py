@@ -26,13 +26,12 @@ from otelmon.labels import Labels
 from otelmon.oncall.call import Call
 from otelmon.oncall.escalation import Escalation
 from otelmon.oncall.escalations import DEFAULT_POLICY, EscalationsStep, escalate, shift_escalations, timing
-from otelmon.oncall.fixed import FixedOnCall
-from otelmon.oncall.model import OnCall
 from otelmon.oncall.people import Team
 from otelmon.oncall.policy import Policy as EscalationPolicy
 from otelmon.oncall.shifts_told import NoticeSettings
 from otelmon.paging.decide import decide, decide_notices
 from otelmon.paging.model import Page
+from otelmon.paging.routing import Routing, routed
 from otelmon.paging.text import Context
 from otelmon.rules.model import Group
 from otelmon.runtime.by_hand import ByHand
@@ -62,9 +61,9 @@ _KEEP_FINISHED = timedelta(days=30)
 class Engine:
     """Everything that one process watches with.
 
-    ``targets`` names the notifiers that are paged (empty: paging is off). ``sample_host`` reads the host just before
-    each collection. ``team`` is who escalations page, and may be replaced between ticks; ``on_call`` is mentioned where
-    there is no escalation policy. ``on_changes`` is told what was written of incidents. ``by_hand`` is where other
+    ``routing`` says which notifiers are paged (none: paging is off), and whom they mention where there is no escalation
+    policy. ``sample_host`` reads the host just before each collection. ``team`` is who escalations page, and may be
+    replaced between ticks. ``on_changes`` is told what was written of incidents. ``by_hand`` is where other
     threads put values for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later
     than the one before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs.
     """
@@ -74,8 +73,7 @@ class Engine:
     rules: RuleRunner
     disk: Storage | None
     journal: Journal
-    on_call: OnCall
-    targets: Sequence[str]
+    routing: Routing
     about: Context
     faults: Faults
     sample_host: Callable[[], None]
@@ -248,32 +246,35 @@ class Engine:
             timing=timing(self.policy, self._policy_of) if self._escalates else None,
         )
         escalated = self._escalate(stepped, now)
+        stepped = routed(replace(stepped, incidents=escalated.incidents, changes=escalated.changes), self.routing)
         for refusal in stepped.refused:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
-        pages = self._decide(escalated.changes, escalated.calls)
-        pages += decide_notices(stepped.notices, targets=self.targets, about=self.about)
-        told = self.shifts.decide(team, now, incidents=lambda: self._of_late(stepped.incidents), targets=self.targets)
+        pages = self._decide(stepped.changes, escalated.calls)
+        pages += decide_notices(stepped.notices, routing=self.routing, about=self.about)
+        told = self.shifts.decide(
+            team, now, incidents=lambda: self._of_late(stepped.incidents), targets=self.routing.people
+        )
         pages += told.pages
-        self._log(transitions, escalated.changes, pages)
+        self._log(transitions, stepped.changes, pages)
         self.journal.save(
             now,
             alerts=self._worth_saving(alerts, at),
             # What nobody was told of is not kept: once paging is on, what still fires opens a new incident and pages.
-            changes=escalated.changes if self.targets else (),
-            incidents=(*escalated.incidents.values(), *stepped.recent.values()) if self._rewrite else (),
+            changes=stepped.changes if self.routing.pages else (),
+            incidents=(*stepped.incidents.values(), *stepped.recent.values()) if self._rewrite else (),
             pages=pages,
             samples=samples,
             taken=[request.id for request in requests],
             silences=tuple(stepped.silences.values()) if self._rewrite else stepped.changed_silences,
-            escalations=(escalated.escalations if self._rewrite else escalated.changed) if self.targets else {},
+            escalations=(escalated.escalations if self._rewrite else escalated.changed) if self.routing.pages else {},
             told=told.told if told.worth_saving else None,
         )
         # Last, so that what could not be written is stepped and decided on anew by the next tick (see `missed`).
-        self._incidents, self._recent, self._silences = escalated.incidents, stepped.recent, stepped.silences
+        self._incidents, self._recent, self._silences = stepped.incidents, stepped.recent, stepped.silences
         self._escalations = escalated.escalations
         self._known_ids |= stepped.incidents.keys()
         self._rewrite = False
-        self.on_changes(escalated.changes)
+        self.on_changes(stepped.changes)
         self.shifts.done(told, team, now)
 
     def _of_late(self, incidents: Mapping[str, Incident]) -> Sequence[Incident]:
@@ -301,19 +302,19 @@ class Engine:
             self.faults.add("escalation", "escalations cannot be stepped", error)
             return EscalationsStep(escalations=self._escalations, incidents=stepped.incidents, changes=stepped.changes)
 
-    def _policy_of(self, incident: Incident) -> EscalationPolicy | None:  # noqa: ARG002 (one for all)
-        return self.team.policies.get(DEFAULT_POLICY)
+    def _policy_of(self, incident: Incident) -> EscalationPolicy | None:
+        return self.team.policies.get(self.routing.route(incident).escalation or DEFAULT_POLICY)
 
     def _decide(self, changes: Sequence[Change], calls: Mapping[str, Call]) -> list[Page]:
         """The pages owed; where the words for one cannot be found, a page with fewer of them."""
         pages: list[Page] = []
         for change in changes:
             try:
-                pages += decide([change], on_call=self.on_call, targets=self.targets, about=self.about, calls=calls)
+                pages += decide([change], routing=self.routing, about=self.about, calls=calls)
             except Exception as error:  # noqa: BLE001 (a page with less in it beats none)
                 self.faults.add("page", "a page could not be written whole", error)
                 plain = Context(service=self.about.service, environment=self.about.environment)
-                pages += decide([change], on_call=FixedOnCall(), targets=self.targets, about=plain, calls=_plain(calls))
+                pages += decide([change], routing=self.routing, about=plain, calls=_plain(calls))
         return pages
 
     def _worth_saving(self, alerts: Mapping[str, Alerts], at: float) -> dict[str, Alerts]:

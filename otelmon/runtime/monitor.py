@@ -284,7 +284,7 @@ def _decide(
     decided = decide_paging(
         settings.paging if paging is None else PagingMode(paging),
         environment=settings.environment,
-        has_webhook=settings.discord.webhook_url is not None,
+        has_webhook=settings.has_webhook,
         development=development_sign(app, argv=sys.argv, environ=os.environ, modules=sys.modules),
     )
     return settings, decided, load

@@ -33,12 +33,16 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str)
     """What a user should mend before it matters. ``mounts`` is the text of /proc/mounts, empty where there is none."""
     if not paging.on:
         return
-    if settings.discord.webhook_url is None:
+    if not settings.has_webhook:
         yield (
             "paging is on and no webhook is set: pages go to the log only; "
             "set DISCORD_WEBHOOK_URL, or discord: {webhook_url: ...} in otelmon.yaml"
         )
-    elif not settings.discord.mention.get(Severity.CRITICAL) and DEFAULT_POLICY not in settings.team.policies:
+    elif (
+        settings.discord.webhook_url is not None
+        and not settings.discord.mention.get(Severity.CRITICAL)
+        and DEFAULT_POLICY not in settings.team.policies
+    ):
         yield (
             "critical pages ping nobody; set DISCORD_ROLE_ID, "
             "or discord: {mention: {critical: [role: ID]}} in otelmon.yaml"

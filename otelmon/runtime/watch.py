@@ -31,13 +31,14 @@ from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
-    from otelmon.notify.worker import Worker
     from otelmon.runtime.assemble import Assembly
     from otelmon.runtime.control import ControlServer
     from otelmon.runtime.engine import Engine
 
 # How soon an acknowledgement made by another process is seen.
 _POLL_SECONDS = 1.0
+# How often the outbox's depth is read for the metrics.
+_LOOK_SECONDS = 5.0
 _LEAST_TOLERANCE_SECONDS = 10.0
 # To let files and connections go, also when the time of a stop is over.
 _LEAST_CLOSE_SECONDS = 1.0
@@ -174,22 +175,22 @@ class Watch:
         assembly.engine.by_hand = self._by_hand
         self._assembly = assembly
         self._ready.set()
-        self._spawn("otelmon-delivery", partial(self._run_delivery, assembly.workers))
+        self._spawn("otelmon-delivery", partial(self._run_delivery, assembly))
         if assembly.export is not None:
             self._spawn("otelmon-export", partial(self._run_export, assembly))
-        self._spawn_control(assembly.engine)
+        self._spawn_control(assembly)
         self._run_ticks(assembly.engine)
 
-    def _spawn_control(self, engine: Engine) -> None:
+    def _spawn_control(self, assembly: Assembly) -> None:
         """What people change and ask while the app runs: rule files, and the socket of `otelmon query`."""
         from otelmon.runtime.answers import Answers
         from otelmon.runtime.control import ControlServer
 
-        reloader = None
+        engine, reloader = assembly.engine, None
         if self._rule_files is not None:
             reloader = Reloader(self._rule_files, engine, now=self._now, on_reload=self._on_reload, faults=self._faults)
             self._spawn("otelmon-files", partial(self._run_files, reloader))
-        answers = Answers(engine, reloader, now=self._now, monotonic=self._clock.monotonic)
+        answers = Answers(engine, reloader, now=self._now, monotonic=self._clock.monotonic, delivery=assembly.delivery)
         self._control = ControlServer(
             self._settings.state_dir, answers.answer, clock=self._clock, stop=self._stop, faults=self._faults
         )
@@ -225,13 +226,17 @@ class Watch:
         if engine.take_requests(self._now()):
             self._deliver.set()
 
-    def _run_delivery(self, workers: Sequence[Worker]) -> None:
+    def _run_delivery(self, assembly: Assembly) -> None:
+        look_at = self._clock.monotonic()
         while not self._stop.is_set():
             self._clock.wait(self._deliver, _POLL_SECONDS)
             self._deliver.clear()
-            for worker in workers:
+            for worker in assembly.workers:
                 at = datetime.fromtimestamp(self._now(), UTC)
                 self._guard("delivery", partial(worker.deliver_due, at, stop=self._stop))
+            if self._clock.monotonic() >= look_at:
+                look_at = self._clock.monotonic() + _LOOK_SECONDS
+                self._guard("delivery", partial(assembly.delivery.look, datetime.fromtimestamp(self._now(), UTC)))
 
     def _run_export(self, assembly: Assembly) -> None:
         if assembly.export is None:

@@ -24,7 +24,7 @@ from otelmon.incidents.silence import AddSilence, ExpireSilence, Silence
 from otelmon.labels import Labels
 from otelmon.matching import Matcher, MatchOperator
 from otelmon.oncall.model import Mention, MentionKind
-from otelmon.paging.model import Field, Message, Page, PageAction, PageReason
+from otelmon.paging.model import Field, Message, Page, PageAction, PagedAlert, PageReason
 from otelmon.rules.model import Severity, Unit
 
 Plain = dict[str, Any]
@@ -136,6 +136,7 @@ def encode_incident(incident: Incident) -> Plain:
         "members": incident.members,
         "joined_at": _optional(incident.joined_at),
         "rounds": incident.rounds,
+        "targets": list(incident.targets),
     }
 
 
@@ -170,6 +171,7 @@ def decode_incident(plain: Mapping[str, Any], alerts: Iterable[Alert]) -> Incide
         members=plain.get("members", 0),
         joined_at=_instant(plain.get("joined_at")),
         rounds=plain.get("rounds", 1),
+        targets=tuple(plain.get("targets", ())),
     )
 
 
@@ -221,6 +223,7 @@ def encode_page(page: Page) -> Plain:
         "target": page.target,
         "edits": page.edits,
         "follows": page.follows,
+        "instead_of": page.instead_of,
         "due_at": micros(page.due_at),
         "message": {
             "severity": message.severity.value,
@@ -235,6 +238,10 @@ def encode_page(page: Page) -> Plain:
             "since_at": _optional(message.since_at),
             "footer": message.footer,
             "short": message.short,
+            "note": message.note,
+            "group": dict(message.group),
+            "alerts": [_encode_paged_alert(alert) for alert in message.alerts],
+            "left_out": message.left_out,
         },
     }
 
@@ -250,6 +257,7 @@ def decode_page(plain: Mapping[str, Any]) -> Page:
         message=_decode_message(plain["message"]),
         edits=plain.get("edits", ""),
         follows=plain.get("follows", ""),
+        instead_of=plain.get("instead_of", ""),
         due_at=instant(plain["due_at"]),
     )
 
@@ -268,6 +276,28 @@ def _decode_message(plain: Mapping[str, Any]) -> Message:
         since_at=_instant(plain.get("since_at")),
         footer=plain.get("footer", ""),
         short=plain.get("short", False),
+        note=plain.get("note", ""),
+        group=Labels(plain.get("group", {})),
+        alerts=tuple(_decode_paged_alert(alert) for alert in plain.get("alerts", ())),
+        left_out=plain.get("left_out", 0),
+    )
+
+
+def _encode_paged_alert(alert: PagedAlert) -> Plain:
+    return {
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "starts_at": micros(alert.starts_at),
+        "ends_at": _optional(alert.ends_at),
+    }
+
+
+def _decode_paged_alert(plain: Mapping[str, Any]) -> PagedAlert:
+    return PagedAlert(
+        labels=Labels(plain["labels"]),
+        annotations=plain["annotations"],
+        starts_at=instant(plain["starts_at"]),
+        ends_at=_instant(plain.get("ends_at")),
     )
 
 

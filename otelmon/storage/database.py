@@ -28,7 +28,7 @@ from otelmon.oncall.stored import StoredOverride
 from otelmon.paging.model import Outcome, OwedPage, Page
 from otelmon.sample import Sample
 from otelmon.storage import escalations as escalation_table
-from otelmon.storage import history, outbox
+from otelmon.storage import history, outbox, passing
 from otelmon.storage import incidents as incident_tables
 from otelmon.storage import oncall as oncall_tables
 from otelmon.storage.codec import (
@@ -42,8 +42,7 @@ from otelmon.storage.codec import (
     printable,
     to_json,
 )
-from otelmon.storage.outbox import PageState
-from otelmon.storage.store import Delivery, Depth, Ping, Request, Restored
+from otelmon.storage.store import Backlog, Delivery, Depth, PageState, Ping, Rejection, Request, Restored
 from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS
 
 # Incidents resolved so long before the last save may still be reopened; the step forgets them sooner.
@@ -166,10 +165,29 @@ class DatabaseStorage:
         with self._lock, self._database.writing() as connection:
             return outbox.claim(connection, micros(at), lease_until, limit, targets)
 
-    def record(self, page_id: str, outcome: Outcome, at: datetime) -> None:
-        """What became of a claimed page."""
+    def record(self, page_id: str, outcome: Outcome, at: datetime, *, fallback: Sequence[str] = ()) -> None:
+        """What became of a claimed page; one that was rejected is owed to the fallback."""
         with self._lock, self._database.writing() as connection:
-            outbox.record(connection, page_id, outcome, micros(at))
+            outbox.record(connection, page_id, outcome, micros(at), fallback)
+
+    def pass_on_late(self, at: datetime, *, fallback: Sequence[str]) -> int:
+        """Owe to the fallback what is late; how many pages."""
+        with self._lock, self._database.reading() as connection:
+            if not passing.any_late(connection, micros(at)):
+                return 0
+        with self._lock, self._database.writing() as connection:
+            return outbox.pass_on_late(connection, fallback, micros(at))
+
+    def backlog(self, at: datetime) -> dict[str, Backlog]:
+        """What is owed to each notifier."""
+        with self._lock, self._database.reading() as connection:
+            rows = passing.backlog(connection, micros(at))
+        return {row.target: Backlog(owed=row.owed, oldest_at=instant(row.oldest_at), late=row.late) for row in rows}
+
+    def rejections(self, limit: int = 20) -> tuple[Rejection, ...]:
+        """The last new messages that were rejected, latest first."""
+        with self._lock, self._database.reading() as connection:
+            return outbox.rejections(connection, limit)
 
     def depth(self, at: datetime) -> Depth:
         """How many pages the outbox holds."""

@@ -9,6 +9,7 @@ Functions over an open transaction. The rules, in the order in which they are ap
    incident waits for the one that said it was resolved.
 3. Of several edits of one message only the latest is sent, and never two at once.
 4. What is told of shifts is dropped once it is too old to be of use.
+5. What a notifier does not take goes to the next of the fallback, as ``otelmon.storage.passing`` says.
 """
 
 from __future__ import annotations
@@ -23,23 +24,14 @@ from sqlalchemy import Connection, Row, Select, case, func, or_, select, update
 from otelmon.incidents.model import IncidentState
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, Page, PageAction, PageReason
 from otelmon.rules.model import Severity
+from otelmon.storage import passing
 from otelmon.storage.codec import decode_page, encode_page, instant, micros, printable, to_json
-from otelmon.storage.store import Delivery, Ping
+from otelmon.storage.store import Delivery, PageState, Ping, Rejection
 from otelmon.storage.tables import INCIDENTS, PAGES
 
 _BATCH = 500
 # How many rows are looked at beside as many as may be claimed, before asking for more.
 _SCANNED = 200
-
-
-class PageState(StrEnum):
-    """Where a page in the outbox stands."""
-
-    DUE = "due"
-    CLAIMED = "claimed"
-    DELIVERED = "delivered"
-    REJECTED = "rejected"
-    DROPPED = "dropped"
 
 
 class DropReason(StrEnum):
@@ -50,6 +42,7 @@ class DropReason(StrEnum):
     NEVER_SENT = "the message it is about was never sent"
     REJECTED = "the message it edits was rejected"
     LATE = "it was too late to be told of a shift"
+    ARRIVED = "its first notifier took the page after all"
     SUPERSEDED = "a later edit of the same message is owed"
 
 
@@ -74,7 +67,12 @@ _UNSENT = (PageState.DUE, PageState.CLAIMED)
 
 
 def owe(connection: Connection, pages: Sequence[Page], now: int) -> None:
-    """Adds pages; one whose id is there already is not owed again."""
+    """Adds pages, and what they owe to fallbacks; one whose id is there already is not owed again."""
+    _add(connection, pages, now)
+    _add(connection, passing.accompanying(connection, pages), now)
+
+
+def _add(connection: Connection, pages: Sequence[Page], now: int) -> None:
     wanted = {page.id: page for page in pages}
     ids = list(wanted)
     for start in range(0, len(ids), _BATCH):
@@ -107,13 +105,17 @@ def claim(
             page=decode_page(json.loads(body_of[row.number])),
             attempts=row.attempts,
             edited_message_id=row.first_message_id if row.edits else "",
+            thread_id=row.first_thread_id if row.edits else _thread_of(connection, row),
         )
         for row in chosen
     ]
 
 
-def record(connection: Connection, page_id: str, outcome: Outcome, now: int) -> None:
-    """Writes down an outcome. What was delivered stays delivered, whatever a late second answer says."""
+def record(connection: Connection, page_id: str, outcome: Outcome, now: int, fallback: Sequence[str] = ()) -> None:
+    """Writes down an outcome; what is rejected is owed to the fallback at once.
+
+    What was delivered stays delivered, whatever a late second answer says.
+    """
     values: dict[str, Any] = {"outcome": printable(outcome.reason), "lease_until": None}
     if outcome.kind is OutcomeKind.RETRY:
         due_at = now if outcome.retry_at is None else micros(outcome.retry_at)
@@ -121,12 +123,42 @@ def record(connection: Connection, page_id: str, outcome: Outcome, now: int) -> 
         if outcome.uncertain:
             values["uncertain"] = True
     elif outcome.kind is OutcomeKind.DELIVERED:
-        values |= {"state": PageState.DELIVERED, "message_id": printable(outcome.message_id), "finished_at": now}
+        identity = {"message_id": printable(outcome.message_id), "thread_id": printable(outcome.thread_id)}
+        values |= {"state": PageState.DELIVERED, "finished_at": now, **identity}
     else:
         values |= {"state": PageState.REJECTED, "finished_at": now}
     unless = [PageState.DELIVERED] if outcome.kind is OutcomeKind.DELIVERED else list(_FINISHED)
     wanted = (PAGES.c.id == page_id) & PAGES.c.state.not_in(unless)
-    connection.execute(update(PAGES).where(wanted).values(values))
+    updated = connection.execute(update(PAGES).where(wanted).values(values))
+    if fallback and updated.rowcount and outcome.kind is OutcomeKind.REJECTED:
+        instead = passing.pass_on(connection, page_id, fallback, now)
+        _add(connection, [instead] if instead is not None else [], now)
+
+
+def pass_on_late(connection: Connection, fallback: Sequence[str], now: int) -> int:
+    """Owes to the fallback what is late; how many pages."""
+    pages = passing.pass_on_late(connection, fallback, now)
+    _add(connection, pages, now)
+    return len(pages)
+
+
+def rejections(connection: Connection, limit: int) -> tuple[Rejection, ...]:
+    """The last new messages that were rejected, latest first."""
+    rejected = (PAGES.c.state == PageState.REJECTED) & (PAGES.c.action == PageAction.POST.value)
+    rows = connection.execute(
+        select(PAGES).where(rejected).order_by(PAGES.c.finished_at.desc(), PAGES.c.number.desc()).limit(limit)
+    )
+    return tuple(
+        Rejection(
+            at=instant(row.finished_at),
+            target=row.target,
+            incident_id=row.incident_id,
+            reason=PageReason[row.reason],
+            title=json.loads(row.body)["message"]["title"],
+            outcome=row.outcome,
+        )
+        for row in rows
+    )
 
 
 def counts(connection: Connection, now: int) -> tuple[dict[str, int], int | None]:
@@ -187,6 +219,7 @@ def _row(page: Page, now: int) -> dict[str, Any]:
         "target": page.target,
         "urgency": _urgency(page),
         "edits": page.edits,
+        "instead_of": page.instead_of,
         "follows": page.edits or page.follows,
         "body": to_json(encode_page(page)),
         "state": PageState.DUE.value,
@@ -224,6 +257,7 @@ def _sendable(now: int, targets: Sequence[str] | None) -> Select[Any]:
             "target",
             "edits",
             "follows",
+            "instead_of",
             "attempts",
             "decided_at",
         )
@@ -234,6 +268,7 @@ def _sendable(now: int, targets: Sequence[str] | None) -> Select[Any]:
             first.c.state.label("first_state"),
             first.c.uncertain.label("first_uncertain"),
             first.c.message_id.label("first_message_id"),
+            first.c.thread_id.label("first_thread_id"),
             INCIDENTS.c.state.label("incident_state"),
             INCIDENTS.c.acknowledged_at.label("acknowledged_at"),
         )
@@ -255,7 +290,7 @@ def _drop_reason(connection: Connection, row: Row[Any], now: int) -> DropReason 
         return DropReason.LATE if now - row.decided_at > _WORTH_TELLING[row.reason] else None
     if not row.edits:
         if row.reason != PageReason.RESOLVED.name:
-            return _overtaken(row)
+            return DropReason.ARRIVED if passing.arrived(connection, row) else _overtaken(row)
         return None if _was_seen(connection, row) else DropReason.NEVER_SENT
     if row.first_state in (None, PageState.DROPPED):
         return DropReason.NEVER_SENT
@@ -267,10 +302,16 @@ def _drop_reason(connection: Connection, row: Row[Any], now: int) -> DropReason 
 
 def _overtaken(row: Row[Any]) -> DropReason | None:
     """Whether the incident went on since a new message about it was decided."""
-    if row.incident_state == IncidentState.RESOLVED:
-        return DropReason.RESOLVED
-    taken = row.incident_state == IncidentState.ACKNOWLEDGED and (row.acknowledged_at or 0) > row.decided_at
-    return DropReason.ACKNOWLEDGED if taken else None
+    if not passing.overtaken(row):
+        return None
+    over = row.incident_state == IncidentState.RESOLVED
+    return DropReason.RESOLVED if over else DropReason.ACKNOWLEDGED
+
+
+def _thread_of(connection: Connection, row: Row[Any]) -> str:
+    """The thread that has the latest message about the incident at this target; empty where there is none."""
+    same = (PAGES.c.incident_id == row.incident_id) & (PAGES.c.target == row.target) & (PAGES.c.thread_id != "")
+    return connection.scalar(select(PAGES.c.thread_id).where(same).order_by(PAGES.c.number.desc()).limit(1)) or ""
 
 
 def _was_seen(connection: Connection, row: Row[Any]) -> bool:

@@ -30,7 +30,11 @@ CREATE TABLE escalations (incident_id VARCHAR NOT NULL PRIMARY KEY, body TEXT NO
 CREATE TABLE overrides (
     id VARCHAR NOT NULL PRIMARY KEY, created_at BIGINT NOT NULL, ends_at BIGINT NOT NULL, removed_at BIGINT,
     removed_by VARCHAR NOT NULL DEFAULT '', body TEXT NOT NULL);
-CREATE INDEX overrides_by_end ON overrides (ends_at)
+CREATE INDEX overrides_by_end ON overrides (ends_at);
+ALTER TABLE pages ADD COLUMN instead_of VARCHAR NOT NULL DEFAULT '';
+ALTER TABLE pages ADD COLUMN passed_on BOOLEAN NOT NULL DEFAULT false;
+ALTER TABLE pages ADD COLUMN thread_id VARCHAR NOT NULL DEFAULT '';
+CREATE INDEX pages_by_first ON pages (instead_of)
 """
 
 
@@ -70,11 +74,14 @@ def _groups_and_silences(connection: Connection) -> None:
         )
 
 
-def _on_call(connection: Connection) -> None:
-    """Version 3: how far escalations have come (those of open incidents begin with the first tick), and overrides."""
+def _on_call_and_notifiers(connection: Connection) -> None:
+    """Version 3: how far escalations have come, overrides; pages that stand for others at a fallback, and threads.
+
+    The escalations of open incidents begin with the first tick.
+    """
     for statement in _VERSION_3.strip().split(";\n"):
         connection.execute(text(statement))
 
 
-STEPS: Steps = {2: _groups_and_silences, 3: _on_call}
+STEPS: Steps = {2: _groups_and_silences, 3: _on_call_and_notifiers}
 """What makes the schema of version n out of that of version n - 1. A new file is made at the newest version at once."""

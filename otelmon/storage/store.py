@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from pydantic import SecretStr
@@ -50,6 +51,16 @@ class Request:
     body: RequestBody
 
 
+class PageState(StrEnum):
+    """Where a page in the outbox stands."""
+
+    DUE = "due"
+    CLAIMED = "claimed"
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    DROPPED = "dropped"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """What became of a page about an incident: ``at`` is when it was sent or given up, else when it was decided."""
@@ -70,6 +81,27 @@ class Ping:
 
     mention: Mention
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """A new message that a notifier rejected at ``at``, and its words (``outcome``) for why."""
+
+    at: datetime
+    target: str
+    incident_id: str
+    reason: PageReason
+    title: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What is owed to one notifier: how many pages, since when the oldest is, and how many new messages are late."""
+
+    owed: int = 0
+    oldest_at: datetime | None = None
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +165,17 @@ class Storage(Protocol):
         ``targets`` restricts the claim to these notifiers.
         """
 
-    def record(self, page_id: str, outcome: Outcome, at: datetime) -> None:
-        """What became of a claimed page."""
+    def record(self, page_id: str, outcome: Outcome, at: datetime, *, fallback: Sequence[str] = ()) -> None:
+        """What became of a claimed page; one that was rejected is owed to the first of ``fallback`` not yet tried."""
+
+    def pass_on_late(self, at: datetime, *, fallback: Sequence[str]) -> int:
+        """Owe to the fallback what is late (see ``otelmon.paging.fallback``), each once; how many pages."""
+
+    def backlog(self, at: datetime) -> Mapping[str, Backlog]:
+        """What is owed to each notifier that anything is owed to."""
+
+    def rejections(self, limit: int = 20) -> tuple[Rejection, ...]:
+        """The last new messages that were rejected, latest first."""
 
     def depth(self, at: datetime) -> Depth:
         """How many pages the outbox holds."""

@@ -7,7 +7,20 @@ may be longer than an index takes.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+)
 
 SCHEMA_VERSION = 3
 
@@ -78,7 +91,9 @@ ESCALATIONS = Table(
 
 # The outbox. Lower ``urgency`` goes first, then lower ``number`` (the order in which pages were decided). ``follows``
 # is the page that has to be sent (or known to be rejected) before this one: what an edit edits, what
-# "resolved" answers. ``uncertain`` is set once an attempt ended without saying whether the target took the page.
+# "resolved" answers. ``instead_of`` is the page that this one stands for at a fallback; ``passed_on`` is set once the
+# fallback was asked, whether or not anybody was left to get a page. ``uncertain`` is set once an attempt ended without
+# saying whether the target took the page.
 PAGES = Table(
     "pages",
     METADATA,
@@ -101,9 +116,13 @@ PAGES = Table(
     Column("message_id", String, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("finished_at", BigInteger),
+    Column("instead_of", String, nullable=False, server_default=""),
+    Column("passed_on", Boolean, nullable=False, server_default=false()),
+    Column("thread_id", String, nullable=False, server_default=""),
     Index("pages_by_urgency", "state", "urgency", "number"),
     Index("pages_by_incident", "incident_id"),
     Index("pages_by_edited", "edits"),
+    Index("pages_by_first", "instead_of"),
 )
 
 REQUESTS = Table(

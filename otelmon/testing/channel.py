@@ -11,6 +11,7 @@ from typing import Any
 
 from otelmon.testing.discord_rules import Ping, pings
 
+CHANNEL_ID = "1180000000000000000"
 _FIRST_MESSAGE_ID = 1_300_000_000_000_000_000
 _KEPT = ("content", "embeds", "components", "allowed_mentions", "flags", "username")
 
@@ -20,13 +21,14 @@ class PostedMessage:
     """A message as the channel shows it now. Instants are unix seconds of the stand-in's clock.
 
     ``body`` is what was sent, merged with later edits; ``edits`` counts those. ``pings`` is whom it notified, once,
-    when it was posted.
+    when it was posted. ``thread_id`` is that of the thread it is in; a post in a forum has its first message's id.
     """
 
     id: str
     body: Mapping[str, Any]
     posted_at: float
     pings: tuple[Ping, ...] = ()
+    thread_id: str = ""
     edited_at: float | None = None
     edits: int = 0
 
@@ -61,6 +63,7 @@ class PostedMessage:
         return {
             "id": self.id,
             "type": 0,
+            "channel_id": self.thread_id or CHANNEL_ID,
             "content": self.content,
             "embeds": [{"type": "rich", **embed} for embed in self.embeds],
             "components": self.body.get("components") or [],
@@ -77,6 +80,7 @@ class Channel:
         self.changed = threading.Condition(threading.RLock())
         self._messages: dict[str, PostedMessage] = {}
         self._pings: list[Ping] = []
+        self._threads: dict[str, str] = {}
         self._posted = 0
         self._edits = 0
 
@@ -85,6 +89,28 @@ class Channel:
         """What the channel shows, oldest first; deleted messages are gone."""
         with self.changed:
             return tuple(self._messages.values())
+
+    @property
+    def threads(self) -> Mapping[str, str]:
+        """The names of the threads (in a forum: posts) by their ids, oldest first."""
+        with self.changed:
+            return dict(self._threads)
+
+    def open_thread(self, name: str) -> str:
+        """Open a thread, as somebody in the channel may; its id."""
+        with self.changed:
+            self._posted += 1
+            thread_id = str(_FIRST_MESSAGE_ID + self._posted)
+            self._threads[thread_id] = name
+            return thread_id
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Remove a thread with its messages."""
+        with self.changed:
+            self._threads.pop(thread_id, None)
+            for message in [each for each in self._messages.values() if each.thread_id == thread_id]:
+                del self._messages[message.id]
+            self.changed.notify_all()
 
     @property
     def pings(self) -> tuple[Ping, ...]:
@@ -109,14 +135,17 @@ class Channel:
         with self.changed:
             return self._messages.get(message_id)
 
-    def post(self, body: Mapping[str, Any], at: float) -> PostedMessage:
-        """Add a message that was found to be right, and ping whom it pings."""
+    def post(self, body: Mapping[str, Any], at: float, thread_id: str = "") -> PostedMessage:
+        """Add a message that was found to be right, and ping whom it pings; ``thread_name`` in it opens a thread."""
         with self.changed:
             self._posted += 1
             message_id = str(_FIRST_MESSAGE_ID + self._posted)
             pinged = tuple(replace(ping, message_id=message_id, at=at) for ping in pings(body))
             kept = {key: deepcopy(body[key]) for key in _KEPT if body.get(key) is not None}
-            message = PostedMessage(id=message_id, body=kept, posted_at=at, pings=pinged)
+            if (name := body.get("thread_name")) is not None:
+                thread_id = message_id
+                self._threads[thread_id] = str(name).strip()
+            message = PostedMessage(id=message_id, body=kept, posted_at=at, pings=pinged, thread_id=thread_id)
             self._messages[message_id] = message
             self._pings += pinged
             self.changed.notify_all()

@@ -17,6 +17,7 @@ from otelmon.testing.discord_limits import Buckets, RateLimits, limited_body, li
 from otelmon.testing.discord_rules import (
     INVALID_JSON,
     INVALID_TOKEN,
+    UNKNOWN_CHANNEL,
     UNKNOWN_MESSAGE,
     UNKNOWN_WEBHOOK,
     Ping,
@@ -68,8 +69,9 @@ class DiscordStandIn:
     ``accept()`` close and reopen the port, ``forget_webhook()`` deletes the webhook. ``url`` shows the channel in
     a browser. ``names`` maps ids of people and roles to the names shown there. Rate limits and times go by
     ``clock``, so a FakeClock tests them without waiting. It validates what is posted as ``discord_rules`` says; files
-    and threads it does not know: they are refused (threads) or ignored, as by a plain text channel. Link buttons are
-    taken with ``with_components=true`` and dropped without it.
+    it does not know and ignores. Link buttons are taken with ``with_components=true`` and dropped without it. With
+    ``forum`` it is a forum channel, in which each message belongs to a post; in a text channel only people
+    (``open_thread``) can open threads. ``threads`` has their names by their ids.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class DiscordStandIn:
         port: int = 0,
         names: Mapping[str, str] | None = None,
         token: str = WEBHOOK_TOKEN,
+        forum: bool = False,
     ) -> None:
+        self.forum = forum
         self.names = dict(names or {})
         self._clock = clock or SystemClock()
         self._buckets = Buckets(limits=limits or RateLimits())
@@ -115,6 +119,11 @@ class DiscordStandIn:
     def messages(self) -> tuple[PostedMessage, ...]:
         """What the channel shows, oldest first."""
         return self._channel.messages
+
+    @property
+    def threads(self) -> Mapping[str, str]:
+        """The names of the threads (in a forum: posts) by their ids, oldest first."""
+        return self._channel.threads
 
     @property
     def pings(self) -> tuple[Ping, ...]:
@@ -174,6 +183,14 @@ class DiscordStandIn:
         """Delete a message, as somebody in the channel may."""
         self._channel.delete(message_id)
 
+    def open_thread(self, name: str) -> str:
+        """Open a thread, as somebody in the channel may; its id."""
+        return self._channel.open_thread(name)
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread with its messages, as somebody in the channel may."""
+        self._channel.delete_thread(thread_id)
+
     def _answer(self, request: Request) -> Reply:
         parts = [part for part in request.path.split("/") if part]
         if parts[:1] == ["api"]:
@@ -184,7 +201,7 @@ class DiscordStandIn:
             return self._webhook(request, parts[1:])
         pages: dict[str, Callable[[], Reply]] = {
             "/": lambda: Reply.html(channel_page()),
-            "/channel": lambda: Reply.html(channel_view(self.messages, self.names, self._clock.now())),
+            "/channel": lambda: Reply.html(channel_view(self.messages, self.names, self._clock.now(), self.threads)),
             "/channel.json": lambda: Reply.json(200, channel_json(self.messages, self.pings, len(self.requests))),
         }
         if request.method == "GET" and request.path in pages:
@@ -270,7 +287,10 @@ class DiscordStandIn:
                 return Reply.json(200, {"id": WEBHOOK_ID, "type": 1, "name": "otelmon", "channel_id": "1"})
             return Reply.json(405, {"message": "405: Method Not Allowed", "code": 0})
         message = self._channel.get(rest[1]) if len(rest) == 2 and rest[0] == "messages" else None
-        if message is None:
+        thread_id = request.query.get("thread_id", "")
+        if thread_id and thread_id not in self.threads:
+            return _refused(refusal(404, UNKNOWN_CHANNEL, "Unknown Channel"))
+        if message is None or message.thread_id != thread_id:
             return _refused(refusal(404, UNKNOWN_MESSAGE, "Unknown Message"))
         if request.method == "PATCH":
             return self._patch(request, message)
@@ -288,10 +308,13 @@ class DiscordStandIn:
         wait = request.query.get("wait", "false").lower()
         if wait not in {"true", "false", "1", "0"}:
             return _refused(refusal(400, 50035, "Invalid Form Body"))
+        thread_id = request.query.get("thread_id", "")
+        if thread_id and thread_id not in self.threads:
+            return _refused(refusal(404, UNKNOWN_CHANNEL, "Unknown Channel"))
         body = _as_asked(request, body)
-        if refused := check(body):
+        if refused := check(body, forum=self.forum, thread_id=thread_id):
             return _refused(refused)
-        message = self._channel.post(body, self._clock.now())
+        message = self._channel.post(body, self._clock.now(), thread_id)
         return Reply.json(200, message.json()) if wait in {"true", "1"} else Reply(status=204)
 
     def _patch(self, request: Request, message: PostedMessage) -> Reply:
@@ -334,10 +357,11 @@ def main() -> None:
     """Run the stand-in until it is interrupted; prints the webhook's URL and the page's."""
     parser = argparse.ArgumentParser(prog="python -m otelmon.testing.discord", description=__doc__)
     parser.add_argument("--port", type=int, default=8999, help="0 for a free one")
+    parser.add_argument("--forum", action="store_true", help="be a forum channel")
     parser.add_argument("--name", action="append", default=[], metavar="ID=NAME", help="show this name for an id")
     arguments = parser.parse_args()
     names = dict(item.partition("=")[::2] for item in arguments.name)
-    with DiscordStandIn(port=arguments.port, names=names) as stand_in:
+    with DiscordStandIn(port=arguments.port, names=names, forum=arguments.forum) as stand_in:
         print(f"DISCORD_WEBHOOK_URL={stand_in.webhook_url}\nThe channel: {stand_in.url}", flush=True)  # noqa: T201
         try:
             threading.Event().wait()

@@ -21,7 +21,12 @@ INVALID_JSON = 50109
 UNKNOWN_WEBHOOK = 10015
 UNKNOWN_MESSAGE = 10008
 INVALID_TOKEN = 50027
+UNKNOWN_CHANNEL = 10003
+FORUM_WANTS_THREAD = 220001
+NAMES_TWO_THREADS = 220002
 NO_FORUM = 220003
+_IN_A_FORUM = "Webhooks posted to forum channels"
+_MOST_TAGS = 5
 
 _FLAGS = 1 << 2 | 1 << 12 | 1 << 15  # suppress embeds, suppress notifications, components v2
 SUPPRESS_NOTIFICATIONS = 1 << 12
@@ -63,8 +68,13 @@ def length(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def check(body: Any, *, earlier: Mapping[str, Any] | None = None) -> Refusal | None:
-    """Why Discord refuses this body; None if it takes it. ``earlier`` is the message that an edit changes."""
+def check(
+    body: Any, *, earlier: Mapping[str, Any] | None = None, forum: bool = False, thread_id: str = ""
+) -> Refusal | None:
+    """Why Discord refuses this body; None if it takes it. ``earlier`` is the message that an edit changes.
+
+    ``forum`` says that the channel is one, where a message goes into a thread (``thread_id``) or opens one by name.
+    """
     if not isinstance(body, dict):
         return _form({"": [("DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")]})
     faults: dict[str, list[tuple[str, str]]] = {}
@@ -73,14 +83,40 @@ def check(body: Any, *, earlier: Mapping[str, Any] | None = None) -> Refusal | N
     _allowed_mentions(faults, body.get("allowed_mentions"))
     _sender(faults, body)
     faults |= component_faults(body.get("components"))
+    _thread_name(faults, body)
     if faults:
         return _form(faults)
-    if body.get("thread_name") is not None:
-        return refusal(400, NO_FORUM, "Webhooks can only create threads in forum channels")
+    if earlier is None and (refused := _thread(body, forum=forum, thread_id=thread_id)):
+        return refused
     merged = {**(earlier or {}), **body}
     if _blank(merged.get("content")) and not merged.get("embeds"):
         return refusal(400, EMPTY_MESSAGE, "Cannot send an empty message")
     return None
+
+
+def _thread(body: Mapping[str, Any], *, forum: bool, thread_id: str) -> Refusal | None:
+    name = body.get("thread_name")
+    if name is not None and not forum:
+        return refusal(400, NO_FORUM, "Webhooks can only create threads in forum channels")
+    if name is not None and thread_id:
+        return refusal(400, NAMES_TWO_THREADS, f"{_IN_A_FORUM} cannot have both a thread_name and thread_id")
+    if forum and name is None and not thread_id:
+        return refusal(400, FORUM_WANTS_THREAD, f"{_IN_A_FORUM} must have a thread_name or thread_id")
+    return None
+
+
+def _thread_name(faults: dict[str, list[tuple[str, str]]], body: Mapping[str, Any]) -> None:
+    name, tags = body.get("thread_name"), body.get("applied_tags")
+    if name is not None and not (isinstance(name, str) and not _blank(name) and length(name.strip()) <= 100):
+        faults["thread_name"] = [("BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")]
+    if tags is None:
+        return
+    if not isinstance(tags, list) or len(tags) > _MOST_TAGS:
+        faults["applied_tags"] = [("BASE_TYPE_MAX_LENGTH", f"Must be {_MOST_TAGS} or fewer in length.")]
+        return
+    for index, tag in enumerate(tags):
+        if not _SNOWFLAKE.fullmatch(str(tag)):
+            faults[f"applied_tags.{index}"] = [("NUMBER_TYPE_COERCE", f'Value "{tag}" is not snowflake.')]
 
 
 def pings(body: Mapping[str, Any]) -> tuple[Ping, ...]:

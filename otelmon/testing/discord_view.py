@@ -21,11 +21,17 @@ def channel_page() -> str:
     return files("otelmon.testing").joinpath("channel.html").read_text(encoding="utf-8")
 
 
-def channel_view(messages: Sequence[PostedMessage], names: Mapping[str, str], now: float) -> str:
-    """The messages as HTML, oldest first."""
+def channel_view(
+    messages: Sequence[PostedMessage], names: Mapping[str, str], now: float, threads: Mapping[str, str] | None = None
+) -> str:
+    """The messages as HTML, oldest first: those of the channel itself, then thread by thread under its name."""
     if not messages:
         return '<p class="empty">Nothing was posted yet.</p>'
-    return "\n".join(_message(message, names, now) for message in messages)
+    parts: list[str] = []
+    for thread_id, name in {"": "", **(threads or {})}.items():
+        parts += [f'<h2 class="thread">{escape(name)}</h2>'] if name else []
+        parts += [_message(message, names, now) for message in messages if message.thread_id == thread_id]
+    return "\n".join(parts)
 
 
 def channel_json(messages: Sequence[PostedMessage], pings: Sequence[Ping], requests: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from otelmon.paging.fallback import passed_on
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, Page, PageAction
 
 
@@ -51,8 +52,8 @@ class MemoryOutbox:
                     entry.owed = replace(entry.owed, edited_message_id=self._message_id(entry.owed.page.edits))
             return [entry.owed for entry in claimed]
 
-    def record(self, page_id: str, outcome: Outcome, at: datetime) -> None:
-        """Write down what became of an attempt, and end the lease."""
+    def record(self, page_id: str, outcome: Outcome, at: datetime, *, fallback: Sequence[str] = ()) -> None:
+        """Write down what became of an attempt, and end the lease; what is rejected goes to the first fallback."""
         with self._lock:
             entry = self._entries[page_id]
             entry.outcomes.append((at, outcome))
@@ -60,6 +61,16 @@ class MemoryOutbox:
             entry.owed = replace(entry.owed, attempts=entry.owed.attempts + 1)
             if outcome.kind is OutcomeKind.RETRY:
                 entry.due_at = outcome.retry_at or at
+            page = entry.owed.page
+            others = [name for name in fallback if name != page.target and not page.instead_of]
+            if outcome.kind is OutcomeKind.REJECTED and others and page.action is PageAction.POST:
+                why = f"Not delivered to {page.target}: {outcome.reason}"
+                copy = passed_on(page, others[0], why=why, at=at)
+                self._entries.setdefault(copy.id, _Entry(owed=OwedPage(page=copy), due_at=at))
+
+    def pass_on_late(self, at: datetime, *, fallback: Sequence[str]) -> int:  # noqa: ARG002
+        """Nothing: here a page waits for its own notifier for ever."""
+        return 0
 
     def outcomes(self, page_id: str) -> list[Outcome]:
         """What became of each attempt to send the page, in order."""

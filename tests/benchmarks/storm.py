@@ -21,10 +21,10 @@ from otelmon.incidents.model import Incident
 from otelmon.incidents.silence import Silence
 from otelmon.incidents.step import step
 from otelmon.labels import Labels
-from otelmon.oncall.fixed import FixedOnCall
 from otelmon.paging.decide import Context, decide
 from otelmon.rules.model import Severity
 from otelmon.storage.sqlite import SqliteStorage
+from tests.paging.build import fixed
 
 COUNT = 10_000
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -51,7 +51,7 @@ class Storm:
         made = step(
             self.incidents, transitions, at=at, alerts=alerts, taken=(), recent=self.recent, silences=self.silences
         )
-        pages = decide(made.changes, on_call=FixedOnCall(), targets=["discord"], about=Context(service="shop"))
+        pages = decide(made.changes, routing=fixed(["discord"]), about=Context(service="shop"))
         self.storage.save(at, alerts=gone | by_rule, changes=made.changes, pages=pages)
         took = time.process_time() - begun
         self.incidents, self.recent = made.incidents, made.recent

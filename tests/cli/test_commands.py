@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from otelmon.cli.main import app
 from otelmon.testing import Answer, DiscordStandIn, Limited, assert_no_secret
 from tests.e2e.served import APP, CONFIG, Served, clean_environ
+from tests.notify.receiver import Answer as Answered
+from tests.notify.receiver import Receiver
 
 ROLE = "123456789012345678"
 USER = "234567890123456789"
@@ -221,6 +223,25 @@ def test_without_a_webhook_the_test_page_goes_to_the_log_and_says_so() -> None:
     done = otelmon("page", "test")
     assert done.exit_code == 0
     assert "no webhook is set (DISCORD_WEBHOOK_URL): the page went to the log and pinged nobody" in done.stdout
+
+
+def test_a_test_page_goes_through_the_notifier_that_is_named(write: Callable[..., Path]) -> None:
+    with Receiver() as managers:
+        write(
+            f"notifiers: {{managers: {{webhook: '{managers.url}', token: abcdefgh}}, off: {{discord: '${{NO:-}}'}}}}\n"
+        )
+        done = otelmon("page", "test", "--notifier", "managers", "--severity", "info")
+        assert (done.exit_code, done.stdout) == (0, "delivered to managers\n")
+        assert managers.told[0].body["alerts"][0]["annotations"]["summary"].startswith("Test page from")
+        managers.answers = [Answered(403)]
+        refused = otelmon("page", "test", "--notifier", "managers")
+        assert (refused.exit_code, "HTTP 403" in refused.stderr) == (1, True)
+        for secret in (managers.url, "abcdefgh"):
+            assert_no_secret(secret, done.output, refused.output)
+    assert "no webhook is set: the page went to the log" in otelmon("page", "test", "--notifier", "off").stdout
+    unknown = otelmon("page", "test", "--notifier", "manager")
+    assert unknown.exit_code == 1
+    assert "there is no notifier 'manager'; there is log, managers, off" in unknown.stderr
 
 
 def test_an_unknown_severity_is_refused() -> None:

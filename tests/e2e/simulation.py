@@ -15,7 +15,6 @@ from otelmon.instrument.model import Traffic
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.notify.notifier import Notifier
 from otelmon.notify.worker import Worker
-from otelmon.oncall.fixed import FixedOnCall
 from otelmon.paging.model import Page, PageAction, PageReason
 from otelmon.runtime.assemble import about, retention_seconds
 from otelmon.runtime.engine import Engine
@@ -29,6 +28,7 @@ from otelmon.storage.store import Storage
 from otelmon.testing.clock import FakeClock
 from otelmon.testing.pages import CapturedPages
 from otelmon.window.window import Window
+from tests.paging.build import fixed
 
 OPEN: list[Simulation] = []
 """Those whose storages a test has not closed yet; it need not, its fixture does."""
@@ -63,8 +63,7 @@ class Simulation:
             rules=RuleRunner(self.settings.groups, interval_seconds=self.settings.interval_seconds, faults=self.faults),
             disk=self.disk,
             journal=Journal(self.disk, self.memory, self.faults),
-            on_call=FixedOnCall(mentions=self.settings.discord.mention),
-            targets=["discord"],
+            routing=fixed(["discord"], self.settings.discord.mention),
             about=about(self.settings),
             faults=self.faults,
             sample_host=lambda: None,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from otelmon.incidents.model import Change
-from otelmon.oncall.model import Mention
-from otelmon.rules.model import Severity
+from otelmon.paging.routing import Routing
 from otelmon.storage.sqlite import SqliteStorage
 from tests.e2e.simulation import Simulation
 
@@ -29,14 +28,13 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-class BrokenOnCall:
-    def who(self, severity: Severity, at: datetime) -> tuple[Mention, ...]:
-        raise RuntimeError("nobody knows who is on call")
+def broken_steps(rule_name: str) -> tuple[str, ...]:
+    raise RuntimeError("the runbooks cannot be read")
 
 
-def test_a_page_goes_out_although_nobody_can_say_who_is_on_call(config: Path) -> None:
+def test_a_page_goes_out_although_its_words_cannot_be_found(config: Path) -> None:
     simulation = Simulation(config)
-    simulation.engine.on_call = BrokenOnCall()
+    simulation.engine.about = replace(simulation.engine.about, first_steps=broken_steps)
     outage(simulation)
     assert [name for _, name in simulation.triggered] == ["error_rate"]
     assert simulation.faults.counts["page"] == 1
@@ -76,7 +74,7 @@ def test_a_request_that_cannot_be_read_stops_no_tick(config: Path, tmp_path: Pat
 def test_an_alert_that_fired_while_paging_was_off_pages_once_it_is_on(config: Path, tmp_path: Path) -> None:
     disk = SqliteStorage(tmp_path / "state.db")
     quiet = Simulation(config, disk=disk)
-    quiet.engine.targets = []
+    quiet.engine.routing = Routing()
     outage(quiet)
     assert quiet.paged_at == []
     loud = Simulation(config, disk=disk, clock=quiet.clock)

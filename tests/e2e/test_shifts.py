@@ -10,6 +10,7 @@ from otelmon.oncall.overrides import Override
 from otelmon.oncall.stored import stored_override
 from otelmon.paging.discord import payload
 from otelmon.paging.model import PageReason
+from otelmon.paging.routing import Routing
 from otelmon.runtime.reload import Reloader, RuleFiles
 from otelmon.storage.sqlite import SqliteStorage
 from otelmon.testing.clock import FakeClock
@@ -177,5 +178,5 @@ def test_what_could_not_be_sent_in_time_is_dropped_and_incidents_go_first(tmp_pa
 
 def test_where_nobody_is_paged_nobody_is_told(tmp_path: Path) -> None:
     team = Team(tmp_path)
-    team.simulation.engine.targets = []
+    team.simulation.engine.routing = Routing()
     assert team.told(minutes=90) == []

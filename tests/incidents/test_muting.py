@@ -15,12 +15,12 @@ from otelmon.incidents.shift import shift_silences
 from otelmon.incidents.silence import AddSilence, ExpireSilence, Silence, meets, parse_matchers
 from otelmon.incidents.step import IncidentStep
 from otelmon.labels import Labels
-from otelmon.oncall.fixed import FixedOnCall
 from otelmon.paging.decide import Context, decide, decide_notices
 from otelmon.paging.model import PageAction
 from otelmon.rules.model import Severity
 from tests.alerts.build import minute
 from tests.incidents.test_step import Story, alert, fires, resolves
+from tests.paging.build import fixed
 
 ERRORS = alert(at=minute(0))
 
@@ -112,7 +112,7 @@ def test_a_notice_comes_once_before_a_silence_ends_that_hides_something() -> Non
     (notice,) = made.notices
     assert (notice.silence.id, notice.hidden) == ("S7KQ2", (ERRORS,))
     assert story.at(46).notices == ()
-    (page,) = decide_notices([notice], targets=["discord"], about=Context(service="shop"))
+    (page,) = decide_notices([notice], routing=fixed(["discord"]), about=Context(service="shop"))
     assert page.message.title == "A silence ends in 15 min and hides what still fires"
     assert (page.message.mentions, page.due_at) == ((), minute(45))
 
@@ -249,7 +249,7 @@ def test_a_storm_has_one_page_that_grows_and_is_taken_and_resolved_as_one() -> N
 
     def at(number: float, *asked: object) -> list[tuple[str, Cause]]:
         made = story.at(number, *asked, policy=policy)
-        pages.extend(decide(made.changes, on_call=FixedOnCall(), targets=["d"], about=Context(service="shop")))
+        pages.extend(decide(made.changes, routing=fixed(["d"]), about=Context(service="shop")))
         return [(change.incident.lead.name, change.cause) for change in made.changes if change.cause]
 
     assert len(at(0, [fires(each) for each in all_of[:5]])) == 5

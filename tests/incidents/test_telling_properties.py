@@ -25,13 +25,13 @@ from otelmon.incidents.policy import Policy
 from otelmon.incidents.silence import AddSilence, ExpireSilence, Silence, meets, parse_matchers
 from otelmon.incidents.step import IncidentStep
 from otelmon.labels import Labels
-from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.model import Mention, MentionKind
 from otelmon.paging.decide import Context, decide
 from otelmon.paging.model import Page, PageAction, PageReason
 from otelmon.rules.model import Severity
 from tests.alerts.build import minute
 from tests.incidents.test_step import Story, fires, resolves
+from tests.paging.build import fixed
 
 POLICY = Policy(
     inhibitions=(Inhibition(source=parse_matchers(["a"]), target=parse_matchers(["b"]), equal=("job",)),),
@@ -74,8 +74,7 @@ class Day:
         made = self.story.at(number, transitions, *self._requests(what, at), policy=POLICY)
         owed = decide(
             made.changes,
-            on_call=FixedOnCall(mentions={Severity.CRITICAL: (Mention(kind=MentionKind.ROLE, id="1" * 18),)}),
-            targets=["discord"],
+            routing=fixed(["discord"], {Severity.CRITICAL: (Mention(kind=MentionKind.ROLE, id="1" * 18),)}),
             about=Context(service="shop"),
         )
         self.pages += owed

@@ -14,8 +14,9 @@ from opentelemetry import context
 from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 
 from otelmon.notify.backoff import backoff_seconds
-from otelmon.notify.discord import DiscordNotifier, Pause
+from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.exchange import BoundedClient
+from otelmon.notify.pause import Pause
 from otelmon.paging.model import OutcomeKind, OwedPage
 from otelmon.testing import (
     NO_LIMITS,
@@ -375,10 +376,11 @@ def test_the_wait_is_counted_from_the_answer_not_from_the_question(discord, cloc
 
 
 def test_a_thread_named_in_the_url_is_kept(discord, clock):
-    notifier = DiscordNotifier("discord", f"{discord.webhook_url}?thread_id=42", clock=clock)
+    thread = discord.open_thread("on call")
+    notifier = DiscordNotifier("discord", f"{discord.webhook_url}?thread_id={thread}", clock=clock)
     posted = notifier.send(owed(), AT)
     notifier.send(owed("e", edited_message_id=posted.message_id), AT)
-    assert ["thread_id=42" in request.path for request in discord.requests] == [True, True]
+    assert [f"thread_id={thread}" in request.path for request in discord.requests] == [True, True]
     assert discord.requests[1].path.startswith("/api/webhooks/")
     assert f"/messages/{posted.message_id}?" in discord.requests[1].path
 

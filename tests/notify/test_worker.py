@@ -197,10 +197,10 @@ class Breaking(MemoryOutbox):
         self.leases.append((lease_seconds, limit))
         return super().claim(at, lease_seconds=lease_seconds, limit=limit, targets=targets)
 
-    def record(self, page_id, outcome, at):
+    def record(self, page_id, outcome, at, *, fallback=()):
         if self.full:
             raise OSError("database or disk is full")
-        super().record(page_id, outcome, at)
+        super().record(page_id, outcome, at, fallback=fallback)
 
 
 def test_a_page_whose_record_failed_is_not_sent_again(clock, caplog):

@@ -18,7 +18,6 @@ from otelmon.incidents.silence import AddSilence, Silence, parse_matchers
 from otelmon.incidents.step import step
 from otelmon.oncall.escalation import Escalation
 from otelmon.oncall.escalations import EscalationsStep, escalate, timing
-from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.layer import Layer
 from otelmon.oncall.model import Mention, MentionKind
 from otelmon.oncall.people import Person, Team
@@ -31,6 +30,7 @@ from otelmon.paging.model import Page, PageAction
 from otelmon.rules.model import Severity
 from tests.alerts.build import minute
 from tests.incidents.test_step import alert, fires, resolves
+from tests.paging.build import fixed
 
 ROLE = "9" * 18
 IDS = {"ana": "1" * 18, "bo": "2" * 18}
@@ -87,10 +87,8 @@ class Night:
         assert (again.changes, again.changed) == ((), {}), "asked twice at an instant, it decides once"
         self.open, self.recent, self.silences = made.incidents, stepped.recent, stepped.silences
         self.escalations = made.escalations
-        on_call = FixedOnCall(mentions={Severity.CRITICAL: (Mention(kind=MentionKind.ROLE, id="8" * 18),)})
-        owed = decide(
-            made.changes, on_call=on_call, targets=["discord"], about=Context(service="shop"), calls=made.calls
-        )
+        usual = fixed(["discord"], {Severity.CRITICAL: (Mention(kind=MentionKind.ROLE, id="8" * 18),)})
+        owed = decide(made.changes, routing=usual, about=Context(service="shop"), calls=made.calls)
         self.pages += [(number, page) for page in owed]
         return made
 

@@ -16,7 +16,6 @@ from otelmon.incidents.step import step
 from otelmon.oncall.escalation import Escalation
 from otelmon.oncall.escalations import EscalationsStep, escalate, timing
 from otelmon.oncall.figures import figures, handled
-from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.layer import Layer
 from otelmon.oncall.model import MentionKind
 from otelmon.oncall.overrides import Override
@@ -29,6 +28,7 @@ from otelmon.oncall.schedule import Schedule
 from otelmon.paging.decide import Context, decide
 from otelmon.paging.model import Page, PageAction
 from tests.incidents.test_step import alert, fires, resolves
+from tests.paging.build import fixed
 
 LISBON = ZoneInfo("Europe/Lisbon")
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
@@ -108,9 +108,7 @@ class Year:
         )  # fmt: skip
         self.open, self.recent, self.escalations = made.incidents, stepped.recent, made.escalations
         self.over += [each.incident for each in made.changes if each.incident.state is IncidentState.RESOLVED]
-        owed = decide(
-            made.changes, on_call=FixedOnCall(), targets=["discord"], about=Context(service="shop"), calls=made.calls
-        )
+        owed = decide(made.changes, routing=fixed(["discord"]), about=Context(service="shop"), calls=made.calls)
         self.pages += [(at, page) for page in owed if page.action is PageAction.POST]
         return made
 

@@ -10,16 +10,16 @@ import pytest
 from otelmon.alerts.model import Alert, AlertState
 from otelmon.incidents.model import Acknowledge, Change, Incident
 from otelmon.labels import Labels
-from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.model import Mention, MentionKind
 from otelmon.paging.decide import Context, decide
 from otelmon.paging.model import Page, PageAction, PageReason
 from otelmon.rules.model import Severity, Unit
 from tests.alerts.build import minute
 from tests.incidents.test_step import Story, fires, resolves
+from tests.paging.build import fixed
 
 ROLE = Mention(kind=MentionKind.ROLE, id="123456789012345678")
-ON_CALL = FixedOnCall(mentions={Severity.CRITICAL: (ROLE,)})
+MENTIONS = {Severity.CRITICAL: (ROLE,)}
 ABOUT = Context(service="shop", environment="production", instance="web-1")
 ALERT = Alert(
     labels=Labels({"alertname": "error_rate", "job": "shop", "severity": "critical"}),
@@ -48,7 +48,7 @@ def changes(alert: Alert = ALERT, *, acknowledged: bool = True) -> list[Change]:
 
 
 def pages(alert: Alert = ALERT, *, about: Context = ABOUT, acknowledged: bool = True) -> tuple[Page, ...]:
-    return decide(changes(alert, acknowledged=acknowledged), on_call=ON_CALL, targets=["discord"], about=about)
+    return decide(changes(alert, acknowledged=acknowledged), routing=fixed(["discord"], MENTIONS), about=about)
 
 
 def fields(page: Page) -> dict[str, str]:
@@ -167,18 +167,18 @@ def test_a_runbook_is_linked_or_its_first_steps_are_shown() -> None:
 
 def test_every_target_gets_its_own_and_deciding_twice_gives_the_same() -> None:
     happened = changes()
-    once = decide(happened, on_call=ON_CALL, targets=["discord", "log"], about=ABOUT)
-    again = decide(happened, on_call=ON_CALL, targets=["discord", "log"], about=ABOUT)
+    once = decide(happened, routing=fixed(["discord", "log"], MENTIONS), about=ABOUT)
+    again = decide(happened, routing=fixed(["discord", "log"], MENTIONS), about=ABOUT)
     assert once == again
-    assert [page.target for page in once] == ["discord", "log", "discord", "log"] + ["discord"] * 2 + ["log"] * 2
+    assert [page.target for page in once] == ["discord", "log"] * 4
     assert len({page.id for page in once}) == len(once)
     for page in once:
         assert page.edits.endswith(f".{page.target}") or not page.edits
 
 
 def test_no_targets_and_no_changes_owe_nothing() -> None:
-    assert decide(changes(), on_call=ON_CALL, targets=[], about=ABOUT) == ()
-    assert decide([], on_call=ON_CALL, targets=["discord"], about=ABOUT) == ()
+    assert decide(changes(), routing=fixed([]), about=ABOUT) == ()
+    assert decide([], routing=fixed(["discord"], MENTIONS), about=ABOUT) == ()
 
 
 def test_a_page_links_to_where_it_is_acknowledged_until_somebody_has() -> None:

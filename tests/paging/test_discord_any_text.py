@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from otelmon.oncall.model import Mention, MentionKind
-from otelmon.paging.discord import MENTIONS_LIMIT, edit_payload, payload, plain_payload
+from otelmon.paging.discord import MENTIONS_LIMIT, edit_payload, payload, plain_payload, post_name
 from otelmon.paging.model import Field, Message
 from otelmon.rules.model import Severity
 from otelmon.testing.discord_markdown import html
@@ -41,6 +41,7 @@ message = st.builds(
     since_at=st.none() | st.datetimes(timezones=st.just(UTC)),
     footer=any_text,
     short=st.booleans(),
+    note=any_text,
 )
 WORST = Message(
     severity=Severity.CRITICAL,
@@ -51,6 +52,7 @@ WORST = Message(
     acknowledge="https://shop.example/" + "a" * 900,
     since_at=datetime(9999, 12, 31, 23, 59, tzinfo=UTC),
     footer="z" * 10_000,
+    note="@everyone " * 1000,
 )
 
 
@@ -59,6 +61,8 @@ WORST = Message(
 @example(WORST)
 def test_any_message_is_taken_and_pings_nobody_but_its_mentions(message: Message) -> None:
     mentioned = {(mention.kind.value, mention.id) for mention in message.mentions}
+    post = {**payload(message), "thread_name": post_name(message)}
+    assert check(post, forum=True) is None
     for body in (payload(message), plain_payload(message)):
         assert check(body) is None
         assert {(ping.kind, ping.id) for ping in pings(body)} <= mentioned

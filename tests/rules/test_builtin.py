@@ -22,6 +22,7 @@ EXPECTED = {
     "database_connections": (80.0, Unit.PERCENT, Severity.WARNING, 120.0, True),
     "disk_usage": (85.0, Unit.PERCENT, Severity.CRITICAL, 300.0, True),
     "memory_usage": (90.0, Unit.PERCENT, Severity.WARNING, 300.0, True),
+    "page_delivery": (0.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
     "cpu_usage": (90.0, Unit.PERCENT, Severity.WARNING, 600.0, False),
 }
 
@@ -33,7 +34,7 @@ def test_the_built_in_alerts_are_these():
         limit = condition(rule.expr)
         assert limit is not None
         assert limit.operator == ">"
-        assert rule.keep_firing_for_seconds == 120.0
+        assert rule.keep_firing_for_seconds == (600.0 if name == "page_delivery" else 120.0)
         found[name] = (limit.bound, rule.unit, rule.severity, rule.for_seconds, builtin.enabled)
     assert found == EXPECTED
 

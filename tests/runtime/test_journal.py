@@ -15,13 +15,13 @@ from otelmon.errors import StateError
 from otelmon.faults import Faults
 from otelmon.incidents.model import Incident
 from otelmon.incidents.step import step
-from otelmon.oncall.fixed import FixedOnCall
 from otelmon.paging.decide import decide
 from otelmon.paging.model import PageAction, PageReason
 from otelmon.paging.text import Context
 from otelmon.runtime.journal import Journal
 from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from tests.alerts.build import minute
+from tests.paging.build import fixed
 from tests.storage.build import firing
 
 
@@ -54,9 +54,7 @@ class Bench:
         before = AlertState.FIRING if state is AlertState.RESOLVED else None
         moved = Transition(alert=alert, before=before, at=at, reason=TransitionReason.HELD)
         stepped = step(self.incidents, [moved], [], at=at, taken=frozenset(), alerts=[])
-        pages = decide(
-            stepped.changes, on_call=FixedOnCall(mentions={}), targets=["discord"], about=Context(service="shop")
-        )
+        pages = decide(stepped.changes, routing=fixed(["discord"]), about=Context(service="shop"))
         self.incidents = dict(stepped.incidents)
         alerts = {name: {} if state is AlertState.RESOLVED else {alert.labels: alert}}
         self.journal.save(at, alerts=alerts, changes=stepped.changes, pages=pages)

@@ -13,13 +13,13 @@ from otelmon.incidents.model import Cause, Change, Event, EventKind, Incident, I
 from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
 from otelmon.matching import Matcher, MatchOperator
-from otelmon.oncall.fixed import FixedOnCall
 from otelmon.oncall.model import Mention, MentionKind
 from otelmon.paging.decide import Context, decide
 from otelmon.paging.model import Field, Message, Page, PageAction, PageReason
 from otelmon.rules.model import Severity, Unit
 from otelmon.sample import STALE, Sample
 from tests.alerts.build import minute
+from tests.paging.build import fixed
 
 TEXTS = st.text(st.characters(), max_size=12)  # lone surrogates and NUL included
 INSTANTS = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -159,4 +159,4 @@ def firing(name: str = "error_rate", severity: Severity = Severity.CRITICAL, at:
 
 def owed(changes: Sequence[Change], *targets: str) -> tuple[Page, ...]:
     """The pages that changes owe, as they are decided."""
-    return decide(changes, on_call=FixedOnCall(), targets=targets or ("discord",), about=Context(service="shop"))
+    return decide(changes, routing=fixed(targets or ("discord",)), about=Context(service="shop"))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from otelmon.incidents.model import Acknowledge
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, Page, PageReason
+from otelmon.paging.text import with_alerts
 from otelmon.rules.model import Severity
+from otelmon.storage.codec import decode_page, encode_page
 from otelmon.storage.sqlite import SqliteStorage
 from otelmon.storage.store import Depth, Storage
 from tests.alerts.build import minute
@@ -391,3 +395,33 @@ class _Seen:
 def outbox_rank(page: Page) -> tuple[int, int]:
     kind = 2 if page.edits else 1 if page.reason is PageReason.RESOLVED else 0
     return (-page.message.severity.rank, kind)
+
+
+def test_what_follows_in_an_incident_goes_into_its_thread_and_an_edit_into_that_of_its_message(outbox: Outbox) -> None:
+    opened = Outcome(kind=OutcomeKind.DELIVERED, reason="200", message_id="1001", thread_id="1001")
+    outbox.fires(0)
+    (first,) = outbox.claim(0)
+    assert first.thread_id == ""
+    outbox.storage.record(first.page.id, opened, minute(0))
+    outbox.resolves(5)
+    pages = outbox.claim(5)
+    assert {(page.page.action.value, page.thread_id) for page in pages} == {("post", "1001"), ("edit", "1001")}
+
+
+def test_a_page_that_an_earlier_version_stored_can_still_be_read() -> None:
+    made = Story().at(0, [fires(firing("a"))])
+    (page,) = owed(made.changes)
+    plain = encode_page(page)
+    for name in ("note", "group", "alerts", "left_out"):
+        del plain["message"][name]
+    del plain["instead_of"]
+    assert decode_page(plain) == page
+
+
+def test_a_page_for_programs_is_kept_with_its_alerts() -> None:
+    made = Story().at(0, [fires(firing("a"))])
+    (page,) = owed(made.changes)
+    message = with_alerts(page.message, made.changes[0].incident)
+    whole = replace(page, message=replace(message, note="Not delivered to discord", left_out=2), instead_of="x")
+    assert whole.message.alerts
+    assert decode_page(encode_page(whole)) == whole
