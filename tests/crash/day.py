@@ -11,13 +11,15 @@ import itertools
 import json
 import os
 import sys
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine as DatabaseEngine
 
-from otelmon.incidents.model import Acknowledge, IncidentState
+from otelmon.incidents.model import Acknowledge, IncidentState, RequestBody
+from otelmon.incidents.silence import AddSilence, ExpireSilence, Silence, parse_matchers
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage
 from otelmon.storage.sqlite import SqliteStorage
 from otelmon.testing.clock import FakeClock
@@ -25,7 +27,7 @@ from tests.e2e.simulation import Simulation
 
 BEGIN = 1_767_614_400.0
 MINUTE = 60
-END = 85 * MINUTE
+END = 225 * MINUTE
 KILLED = 137
 # The app is back this long after it was killed.
 DOWN_SECONDS = 5.0
@@ -38,9 +40,41 @@ SCRIPT = (
     (42 * MINUTE, 0.0, 0.05),
     (60 * MINUTE, 0.4, 0.05),
     (70 * MINUTE, 0.0, 0.05),
+    (95 * MINUTE, 0.4, 0.05),
+    (112 * MINUTE, 0.0, 0.05),
+    (135 * MINUTE, 0.0, 2.0),
+    (162 * MINUTE, 0.0, 0.05),
+    (180 * MINUTE, 0.4, 0.05),
+    (190 * MINUTE, 0.0, 0.05),
+    (210 * MINUTE, 0.4, 0.05),
+    (216 * MINUTE, 0.0, 0.05),
 )
-# Somebody takes the incident that is open then.
-ACKNOWLEDGED_AT = 66 * MINUTE
+# The times in which nobody may be told of the alert: one silence that is expired by hand, one that runs out (its notice
+# comes before), one until what it hides is resolved.
+EXPIRED, RAN_OUT, UNTIL_RESOLVED = "SEXPIRED", "SRANOUT", "SRESOLVED"
+SILENCED = {
+    EXPIRED: (90 * MINUTE, 105 * MINUTE),
+    RAN_OUT: (130 * MINUTE, 155 * MINUTE),
+    UNTIL_RESOLVED: (185 * MINUTE, 195 * MINUTE),
+}
+# What is posted on such a day, whatever becomes of the process.
+EXPECTED = (
+    "TRIGGERED Error rate",
+    "RESOLVED Error rate",
+    "TRIGGERED Response time",
+    "RESOLVED Response time",
+    "TRIGGERED Error rate",  # acknowledged
+    "RESOLVED Error rate",
+    "UNMUTED Error rate",  # the silence was expired
+    "RESOLVED Error rate",
+    "SILENCE_ENDING Response time",
+    "UNMUTED Response time",  # the silence ran out
+    "RESOLVED Response time",
+    "TRIGGERED Error rate",  # silenced until it is resolved
+    "RESOLVED Error rate",
+    "TRIGGERED Error rate",  # that silence is over
+    "RESOLVED Error rate",
+)
 
 
 class Points:
@@ -99,12 +133,60 @@ class Channel:
         """Nothing to let go."""
 
 
+def requests(disk: SqliteStorage) -> Iterator[tuple[float, Callable[[], RequestBody | None]]]:
+    """What people ask for, and when; None where there is nothing to ask yet."""
+
+    def acknowledge() -> Acknowledge | None:
+        triggered = (each for each in disk.incidents() if each.state is IncidentState.TRIGGERED)
+        return next((Acknowledge(incident_id=each.id, by="ana") for each in triggered), None)
+
+    def silence(id_: str, alert: str, *, until_resolved: bool = False) -> Callable[[], AddSilence]:
+        begin, end = (datetime.fromtimestamp(BEGIN + instant, UTC) for instant in SILENCED[id_])
+        asked = Silence(
+            id=id_,
+            matchers=parse_matchers([alert]),
+            starts_at=begin,
+            # The first is expired long before its end.
+            ends_at=None if until_resolved else end + timedelta(hours=2 if id_ == EXPIRED else 0),
+            until_resolved=until_resolved,
+            author="ben",
+            created_at=begin,
+        )
+        return lambda: AddSilence(silence=asked)
+
+    yield 66 * MINUTE, acknowledge
+    yield SILENCED[EXPIRED][0], silence(EXPIRED, "error_rate")
+    yield SILENCED[EXPIRED][1], lambda: ExpireSilence(silence_id=EXPIRED, by="ben")
+    yield SILENCED[RAN_OUT][0], silence(RAN_OUT, "response_time")
+    yield SILENCED[UNTIL_RESOLVED][0], silence(UNTIL_RESOLVED, "error_rate", until_resolved=True)
+
+
+class People:
+    """Ask for what is due, each once: a person sees that it was taken down, so behind that there is no point."""
+
+    def __init__(self, disk: SqliteStorage, folder: Path) -> None:
+        self._disk = disk
+        files = (folder / f"asked-{number}" for number in itertools.count())
+        self._ahead = [(*each, file) for each, file in zip(requests(disk), files, strict=False) if not file.exists()]
+
+    def ask(self, at: float) -> None:
+        """Ask, and take down that it was asked."""
+        while self._ahead and at >= self._ahead[0][0]:
+            _, request, file = self._ahead[0]
+            body = request()
+            if body is None:
+                return
+            self._disk.ask(body, datetime.fromtimestamp(BEGIN + at, UTC))
+            file.touch()
+            del self._ahead[0]
+
+
 def main() -> None:
     """Live the day from where it stands to its end, or to the kill."""
     folder, kill_at = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
     points = Points(kill_at, folder)
-    progress = folder / "progress"
-    began_at = float(progress.read_text(encoding="utf-8")) if progress.exists() else 0.0
+    progress = os.open(folder / "progress", os.O_RDWR | os.O_CREAT)
+    began_at = float(os.read(progress, 100) or 0.0)
     clock = FakeClock(BEGIN + began_at)
     event.listen(DatabaseEngine, "before_cursor_execute", lambda *_: points.passed("before a statement"))
     event.listen(DatabaseEngine, "commit", lambda *_: points.passed("before a commit"))
@@ -112,6 +194,7 @@ def main() -> None:
     config = folder / "otelmon.yaml"
     config.write_text("interval: 60s\n", encoding="utf-8")
     simulation = Simulation(config, clock=clock, disk=disk, notifier=Channel(folder, points, clock))
+    people = People(disk, folder)
     count = 0
 
     def second() -> None:
@@ -122,16 +205,12 @@ def main() -> None:
             count += 1
             failed = int(count * errors) > int((count - 1) * errors)
             simulation.request(status=500 if failed else 200, seconds=seconds)
-        if now >= ACKNOWLEDGED_AT and not (folder / "asked").exists():
-            # A person asks once and sees that it was taken down, so this is no point to be killed at.
-            for incident in disk.incidents():
-                if incident.state is IncidentState.TRIGGERED:
-                    disk.ask(Acknowledge(incident_id=incident.id, by="ana"), datetime.fromtimestamp(clock.now(), UTC))
-                    (folder / "asked").write_text(incident.id, encoding="utf-8")
-        progress.write_text(str(now + DOWN_SECONDS), encoding="utf-8")
+        people.ask(now)
+        os.pwrite(progress, f"{now + DOWN_SECONDS:12.1f}".encode(), 0)
 
     simulation.run(END - began_at, second)
     simulation.close()
+    os.close(progress)
     (folder / "points").write_text(json.dumps({"count": points.count, "sends": points.sends}), encoding="utf-8")
 
 
