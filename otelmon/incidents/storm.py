@@ -130,6 +130,9 @@ def weather(
     if not any(member.visible for member in members):
         mutes = {summary.labels: Mute(reason="all its incidents are muted", silenced=False)}
     storm, more = settle(storm, News(mutes=mutes), gate.policy, gate.at)
+    if happened and members and not any(member.told for member in members):
+        # All of them are silenced, and each pages anew after its silence: what the storm still owes is not sent.
+        storm = replace(storm, silenced_at=gate.at)
     return storm, [*([] if storm.state is IncidentState.RESOLVED else happened), *more]
 
 

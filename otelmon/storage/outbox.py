@@ -2,7 +2,8 @@
 
 Functions over an open transaction. The rules, in the order in which they are applied to a page that is due:
 
-1. A new message about an incident that is resolved, or was acknowledged after the message was decided, is dropped.
+1. A new message about an incident that is resolved, or was acknowledged or silenced after the message was decided, is
+   dropped. (What still fires when the silence ends owes a message of its own.)
 2. An edit waits until the message that it edits is delivered or rejected, and is dropped where that one was dropped. So
    does the message that says an incident is resolved; it is sent where any earlier message about the incident arrived,
    or may have arrived (its answer was lost), so that nobody is left with an open page. A message about a reopened
@@ -46,6 +47,7 @@ class DropReason(StrEnum):
 
     ACKNOWLEDGED = "the incident was acknowledged before the page was sent"
     RESOLVED = "the incident was resolved before the page was sent"
+    SILENCED = "the incident was silenced before the page was sent"
     NEVER_SENT = "the message it is about was never sent"
     REJECTED = "the message it edits was rejected"
     SUPERSEDED = "a later edit of the same message is owed"
@@ -220,7 +222,7 @@ def _drop_reason(connection: Connection, row: Row[Any]) -> DropReason | None:
     """Why a page that could be sent is not to be sent; None for one that is."""
     if not row.edits:
         if row.reason != PageReason.RESOLVED.name:
-            return _overtaken(row)
+            return _overtaken(connection, row)
         return None if _was_seen(connection, row) else DropReason.NEVER_SENT
     if row.first_state in (None, PageState.DROPPED):
         return DropReason.NEVER_SENT
@@ -230,12 +232,15 @@ def _drop_reason(connection: Connection, row: Row[Any]) -> DropReason | None:
     return None if connection.scalar(later) is None else DropReason.SUPERSEDED
 
 
-def _overtaken(row: Row[Any]) -> DropReason | None:
+def _overtaken(connection: Connection, row: Row[Any]) -> DropReason | None:
     """Whether the incident went on since a new message about it was decided."""
     if row.incident_state == IncidentState.RESOLVED:
         return DropReason.RESOLVED
-    taken = row.incident_state == IncidentState.ACKNOWLEDGED and (row.acknowledged_at or 0) > row.decided_at
-    return DropReason.ACKNOWLEDGED if taken else None
+    if row.incident_state == IncidentState.ACKNOWLEDGED and (row.acknowledged_at or 0) > row.decided_at:
+        return DropReason.ACKNOWLEDGED
+    body = connection.scalar(select(INCIDENTS.c.body).where(INCIDENTS.c.id == row.incident_id))
+    silenced_at = None if body is None else json.loads(body).get("silenced_at")
+    return DropReason.SILENCED if (silenced_at or 0) > row.decided_at else None
 
 
 def _was_seen(connection: Connection, row: Row[Any]) -> bool:

@@ -23,7 +23,7 @@ from tests.crash.day import EXPECTED, KILLED, MINUTE, SILENCED
 ROOT = Path(__file__).parents[2]
 # Generous, for a machine that has other things to do; one life of the day takes some seconds.
 LIFE_SECONDS = 300
-# How much later than on the undisturbed day people may be told: a tick and the time of a restart. Of an end some minutes:
+# How much later than on the undisturbed day people may be told: a tick and a restart. Of an end some minutes:
 # the new process has no series of failed requests, and no data is believed later than a zero.
 LATE_SECONDS = 2 * MINUTE
 RESOLVED_LATE_SECONDS = 6 * MINUTE
