@@ -95,9 +95,15 @@ def paged_lately(incidents: Iterable[Incident], policy: Policy, at: datetime) ->
 
 
 def weather(
-    storm: Incident, members: Sequence[Incident], gate: Gate, causes: set[Cause]
+    storm: Incident, members: Sequence[Incident], gate: Gate, causes: set[Cause] | None
 ) -> tuple[Incident, list[Happening]]:
-    """A storm after this instant: ``members`` are its open incidents, ``causes`` what would have been told of them."""
+    """A storm after this instant: ``members`` are its open incidents, ``causes`` what would have been told of them.
+
+    None for ``causes`` says that nothing happened to them.
+    """
+    if causes is None:
+        as_before = {labels: Mute(reason=reason, silenced=False) for labels, reason in storm.muted.items()}
+        return settle(storm, News(mutes=as_before), gate.policy, gate.at)
     begun, joined = storm.id in gate.begun, gate.joined[storm.id]
     told, before, was_raging = storm.alerts[0], storm.severity, gate.is_raging(storm)
     storm = replace(storm, members=storm.members + joined, joined_at=gate.at if joined else storm.joined_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from otelmon.clock import Clock
@@ -74,7 +75,39 @@ def assemble(
     at: float,
 ) -> Assembly:
     """An engine with the state of the last run restored, as of ``at`` (unix seconds). ``pages`` is whether it pages."""
-    disk, memory = _open_state(settings, faults), SqliteStorage(MEMORY)
+    with ExitStack() as opened:
+        disk, memory = _open_state(settings, faults), SqliteStorage(MEMORY)
+        for storage in (disk, memory):
+            if storage is not None:
+                opened.callback(storage.close)
+        assembly = _assembled(
+            settings,
+            disk,
+            memory,
+            pages=pages,
+            pipeline=pipeline,
+            recorder=recorder,
+            sample_host=sample_host,
+            clock=clock,
+            faults=faults,
+        )
+        assembly.engine.restore(at)
+        opened.pop_all()  # from here on the assembly closes them
+    return assembly
+
+
+def _assembled(
+    settings: Settings,
+    disk: Storage | None,
+    memory: Storage,
+    *,
+    pages: bool,
+    pipeline: Pipeline,
+    recorder: RequestRecorder | None,
+    sample_host: Callable[[], None],
+    clock: Clock,
+    faults: Faults,
+) -> Assembly:
     notifier = make_notifier(settings, clock)
     collector = Collector(
         pipeline.reader,
@@ -105,7 +138,6 @@ def assemble(
         sample_host=sample_host,
         policy=settings.policy,
     )
-    engine.restore(at)
     storages = list(journal.storages)
     return Assembly(
         engine=engine,

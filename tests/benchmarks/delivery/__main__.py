@@ -56,7 +56,10 @@ def shown(result: Result | str | None) -> str:
     """A cell of the table."""
     if result is None or isinstance(result, str):
         return result or "-"
-    after = f"{result.after:.1f} s after {result.since}" if result.after is not None else "nothing came"
+    if result.since == "never":
+        after = "paged: the silence is gone" if result.lost else "silent, as it should be"
+    else:
+        after = f"{result.after:.1f} s after {result.since}" if result.after is not None else "nothing came"
     return f"{after:<34} {result.lost:>4} {result.duplicates:>10}"
 
 
@@ -65,6 +68,7 @@ def main() -> int:
     made: Sequence[_Make] = [Otelmon, Alertmanager] if is_installed() else [Otelmon]
     if not is_installed():
         print(f"{PROGRAM} is not installed (Debian: prometheus-alertmanager), so otelmon stands alone here", flush=True)
+    print("Alertmanager with its defaults (group_wait 30s), fed as by Prometheus: each alert again every 60 s")
     print(f"{len(FAULTS)} faults, all at once; each page is waited for {WAIT_SECONDS:.0f} s at most ...", flush=True)
     began = time.monotonic()
     begin = threading.Barrier(len(FAULTS) * len(made))

@@ -135,7 +135,7 @@ def silenced_and_killed(subject: Subject) -> Result:
     assert until(subject.sees_the_fault, 30.0)
     watch(_RESENT_SECONDS)
     # The silence is what may be lost here: a page says that it was.
-    return Result(after=None, since="never", lost=len(pages(subject.discord)))
+    return Result(after=None, since="never", lost=min(1, len(pages(subject.discord))))
 
 
 FAULTS = (

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from otelmon.testing import DiscordStandIn
-from tests.benchmarks.delivery.subject import until
+from tests.benchmarks.delivery.subject import pages, until
 from tests.e2e.served import Served
 
 _READY_SECONDS = 90.0
@@ -96,8 +96,8 @@ class Otelmon:
         assert until(lambda: self.app.open_pages() > 0, _READY_SECONDS), self.app.log
 
     def wait_recorded(self) -> None:
-        """Return once the outbox owes nothing any more."""
-        assert until(lambda: self.app.open_pages() == 0, _READY_SECONDS), self.app.log
+        """Return once the page is there, and the outbox owes nothing any more."""
+        assert until(lambda: bool(pages(self.discord)) and self.app.open_pages() == 0, _READY_SECONDS), self.app.log
 
     def sees_the_fault(self) -> bool:
         """Whether the process that runs now says that the alert fires."""
