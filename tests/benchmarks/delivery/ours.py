@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from otelmon.testing import DiscordStandIn
-from tests.benchmarks.delivery.subject import pages, until
+from tests.benchmarks.delivery.subject import lasting_port, pages, until
 from tests.e2e.served import Served
 
 _READY_SECONDS = 90.0
@@ -54,7 +54,7 @@ class Otelmon:
     """See Subject."""
 
     def __init__(self, folder: Path) -> None:
-        self.discord = DiscordStandIn()
+        self.discord = DiscordStandIn(port=lasting_port())
         self.discord.__enter__()
         self._folder = folder / "app"
         self._app: Served | None = None

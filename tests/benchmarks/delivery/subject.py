@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -43,6 +46,14 @@ class Subject(Protocol):
 
     def close(self) -> None:
         """End it."""
+
+
+def lasting_port() -> int:
+    """A free port that nobody is handed by chance while it is closed for a while."""
+    for port in random.sample(range(15_000, 32_000), 200):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("no port is free below 32000")
 
 
 def pages(discord: DiscordStandIn) -> list[PostedMessage]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -15,7 +14,7 @@ from typing import Any
 import httpx
 
 from otelmon.testing import DiscordStandIn
-from tests.benchmarks.delivery.subject import log_tail, pages, until
+from tests.benchmarks.delivery.subject import lasting_port, log_tail, pages, until
 
 PROGRAM = "prometheus-alertmanager"
 _RESEND_SECONDS = 60.0
@@ -39,12 +38,11 @@ class Alertmanager:
     """See Subject."""
 
     def __init__(self, folder: Path) -> None:
-        self.discord = DiscordStandIn()
+        self.discord = DiscordStandIn(port=lasting_port())
         self.discord.__enter__()
         self._folder = folder
         (folder / "am.yml").write_text(_CONFIG.format(url=self.discord.webhook_url), encoding="utf-8")
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = probe.getsockname()[1]
+        self._port = lasting_port()
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=10.0, trust_env=False)
         self._process: subprocess.Popen[bytes] | None = None
         self._began: datetime | None = None
