@@ -45,7 +45,7 @@ def verdict(fault: Fault, result: Result | str) -> str:
         return result
     if result.lost:
         return "lost"
-    if result.duplicates > fault.unknowable:
+    if result.duplicates != fault.unknowable:
         return f"{result.duplicates} duplicates"
     if fault.within is not None and not fault.within[0] <= (result.after or 0.0) <= fault.within[1]:
         return f"delivered after {result.after:.1f} s, not within {fault.within[0]:g} to {fault.within[1]:g} s"
@@ -70,9 +70,10 @@ def shown(result: Result | str | None) -> str:
 def main() -> int:
     """Exit code 1 where otelmon lost anything, or repeated what it could have known."""
     made: Sequence[_Make] = [Otelmon, Alertmanager] if is_installed() else [Otelmon]
-    if not is_installed():
-        print(f"{PROGRAM} is not installed (Debian: prometheus-alertmanager), so otelmon stands alone here", flush=True)
-    print("Alertmanager with its defaults (group_wait 30s), fed as by Prometheus: each alert again every 60 s")
+    if is_installed():
+        print("Alertmanager with its defaults (group_wait 30s), fed as by Prometheus: each alert again every 60 s")
+    else:
+        print(f"{PROGRAM} is not installed (Debian: prometheus-alertmanager), so otelmon stands alone here")
     print(f"{len(FAULTS)} faults, all at once; each page is waited for {WAIT_SECONDS:.0f} s at most ...", flush=True)
     began = time.monotonic()
     begin = threading.Barrier(len(FAULTS) * len(made))
@@ -93,7 +94,7 @@ def main() -> int:
             wrong.append(f"{fault.name}: {said}")
     if len(made) > 1:
         print(
-            "After a 429 or a hang Alertmanager tries again when group_interval (300 s) is over: not waited for here."
+            "After a 429 or a hang Alertmanager tries again when group_interval (300 s) is over; that is not awaited."
         )
     took = time.monotonic() - began
     print(f"{took:.0f} s. " + ("; ".join(wrong) if wrong else "otelmon: nothing lost, nothing twice without need"))

@@ -36,7 +36,7 @@ class Fault:
     """A fault by the name that the table gives it.
 
     ``within`` bounds the seconds in which otelmon has to deliver, where the fault says when; ``unknowable`` are the
-    duplicates that it may cause, because nobody could know that the message had arrived.
+    duplicates that it causes, because nobody could know that the message had arrived.
     """
 
     name: str
