@@ -40,12 +40,15 @@ NAMES = st.sampled_from(["http_route", "job", "instance", "alertname", "error_ty
     labels=st.dictionaries(NAMES, VALUES), annotations=st.dictionaries(st.sampled_from(["title", "summary"]), VALUES)
 )
 @example(labels=dict.fromkeys(["http_route", "job", "instance", "customer"], HOSTILE[0]), annotations={})
+@example(labels={"alertname": ""}, annotations={})
 @example(labels=dict.fromkeys(["http_route", "job", "alertname"], HOSTILE[4]), annotations={"summary": HOSTILE[5]})
 def test_any_labels_make_messages_that_are_taken_and_ping_only_the_configured(
     labels: dict[str, str], annotations: dict[str, str]
 ) -> None:
     plain = alert(at=minute(0))
-    fired = replace(plain, labels=Labels({**plain.labels, **labels}), annotations=annotations)
+    merged = {**plain.labels, **labels}
+    merged["alertname"] = merged["alertname"] or plain.name  # an alert has a name
+    fired = replace(plain, labels=Labels(merged), annotations=annotations)
     story = Story()
     changes = [*story.at(0, [fires(fired)]).changes]
     (id_,) = story.open
