@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +20,8 @@ from otelmon.incidents.model import Incident
 from otelmon.paging.visible import one_line
 
 incidents = typer.Typer(help="Incidents: list them, show one, export one for the post-mortem.")
+
+_HEADINGS = ("id", "state", "severity", "alert", "since", "lasted", "acknowledged by")
 
 IdArgument = Annotated[str, typer.Argument(help="The incident's id, as the page shows it.")]
 
@@ -40,12 +43,16 @@ def list_incidents(
     if not found:
         typer.echo("no incidents")
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("id", "state", "severity", "alert", "since", "lasted", "acknowledged by"):
-        table.add_column(heading)
     now = datetime.now(UTC)
-    for incident in found:
-        table.add_row(*map(Text, _row(incident, now)))
+    rows = [_row(incident, now) for incident in found]
+    if not Console().is_terminal:
+        _print_lines(rows)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*map(Text, row))
     Console().print(table)
 
 
@@ -74,6 +81,17 @@ def export(
         except OSError as error:
             raise StateError(f"{output}: {error.strerror or error}") from error
     typer.echo(f"wrote {output}")
+
+
+def _print_lines(rows: list[tuple[str, ...]]) -> None:
+    """Into a pipe: one line an incident, however long, so that grep and awk can read it. Cells are apart by two blanks
+    at least, and an empty one is a dash.
+    """
+    lines = [_HEADINGS, *(tuple(cell or "-" for cell in row) for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 def _record(incident_id: str, service: str | None, config: Path | None) -> Record:

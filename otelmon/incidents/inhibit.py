@@ -60,6 +60,8 @@ class Inhibitor:
 
     def muted_by(self, alert: Alert) -> Alert | None:
         """The alert that mutes this one; None where none does."""
+        if not any(self._sources):
+            return None
         if alert.labels not in self._verdicts:
             self._asking.add(alert.labels)
             found = next((source for source in self._stronger(alert) if self._is_paged(source)), None)

@@ -18,6 +18,7 @@ POLICY_KEYS = ("group_by", "inhibit", "ack_timeout", "repeat_every", "reopen_wit
 """The keys at the top of otelmon.yaml that are read here."""
 
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_A_LABEL = "write the name of a label, such as job or http_route"
 _DAY = 86_400.0
 _SIDES = ("source", "target")
 
@@ -31,7 +32,7 @@ def read_policy(fields: Fields | None, problems: Problems) -> Policy:
     notice = fields.duration("silence_notice", low=60.0, high=_DAY)
     storm_after = fields.integer("storm_after", low=1, high=1000)
     return Policy(
-        group_by=_names(fields, "group_by", problems) or default.group_by,
+        group_by=_group_by(fields, problems) or default.group_by,
         inhibitions=_inhibitions(fields, problems),
         reopen_within=default.reopen_within if reopen_within is None else timedelta(seconds=reopen_within),
         ack_timeout=_span(fields, "ack_timeout", default.ack_timeout),
@@ -39,6 +40,13 @@ def read_policy(fields: Fields | None, problems: Problems) -> Policy:
         storm_after=storm_after or default.storm_after,
         silence_notice=default.silence_notice if notice is None else timedelta(seconds=notice),
     )
+
+
+def _group_by(fields: Fields, problems: Problems) -> tuple[str, ...]:
+    value = fields.value("group_by")
+    if isinstance(value, Listing) and not value.items:
+        fields.fault("group_by", "a label is missing", _A_LABEL)
+    return _names(fields, "group_by", problems)
 
 
 def _span(fields: Fields, name: str, default: timedelta | None) -> timedelta | None:
@@ -53,11 +61,14 @@ def _span(fields: Fields, name: str, default: timedelta | None) -> timedelta | N
 
 
 def _repeat_every(fields: Fields, problems: Problems) -> dict[Severity, timedelta | None]:
-    section = fields.sub("repeat_every")
-    if section is None:
+    value = fields.value("repeat_every")
+    if value is not None and not isinstance(value, Section):
+        hint = "write {critical: 30m, warning: 4h}, or off for one of them"
+        fields.fault("repeat_every", f"durations by severity expected, not {describe(value)}", hint)
+    if not isinstance(value, Section):
         return dict(REPEAT_EVERY)
     known = [severity.value for severity in reversed(Severity)]
-    by_severity = Fields(section, problems, known=known, path="repeat_every")
+    by_severity = Fields(value, problems, known=known, path="repeat_every")
     return {severity: _span(by_severity, severity.value, REPEAT_EVERY[severity]) for severity in Severity}
 
 
@@ -83,10 +94,12 @@ def _inhibition(item: Value, path: str, problems: Problems) -> Inhibition | None
 
 
 def _matchers(fields: Fields, side: str, problems: Problems) -> tuple[Matcher, ...]:
-    if fields.value(side) is None:
-        fields.fault(side, f"{side} is missing", 'write an alert\'s name, or matchers such as job="shop"')
+    hint = 'write an alert\'s name, or matchers such as job="shop"'
+    value = fields.value(side)
+    if value is None or (isinstance(value, Listing) and not value.items):
+        fields.fault(side, f"{side} is missing", hint)
         return ()
-    scalars = list(_scalars(fields, side, problems))
+    scalars = list(_scalars(fields, side, problems, hint))
     try:
         return parse_matchers(scalar.text for scalar in scalars) if scalars else ()
     except ValueError as error:
@@ -97,19 +110,18 @@ def _matchers(fields: Fields, side: str, problems: Problems) -> tuple[Matcher, .
 def _names(fields: Fields, name: str, problems: Problems) -> tuple[str, ...]:
     """A list of labels; a single one needs no brackets."""
     names: list[str] = []
-    for scalar in _scalars(fields, name, problems):
+    for scalar in _scalars(fields, name, problems, _A_LABEL):
         if not _LABEL.fullmatch(scalar.text):
-            hint = "write the name of a label, such as job or http_route"
-            problems.add(scalar, f"{scalar.shown} is no label", key=fields.key(name), hint=hint)
+            problems.add(scalar, f"{scalar.shown} is no label", key=fields.key(name), hint=_A_LABEL)
         names.append(scalar.text)
     return tuple(dict.fromkeys(names))
 
 
-def _scalars(fields: Fields, name: str, problems: Problems) -> Iterator[Scalar]:
+def _scalars(fields: Fields, name: str, problems: Problems, hint: str) -> Iterator[Scalar]:
     value = fields.value(name)
     items = value.items if isinstance(value, Listing) else () if value is None else (value,)
     for item in items:
         if isinstance(item, Scalar) and not is_empty(item):
             yield item
         else:
-            problems.add(item, f"text expected, not {describe(item)}", key=fields.key(name))
+            problems.add(item, f"text expected, not {describe(item)}", key=fields.key(name), hint=hint)

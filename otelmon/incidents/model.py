@@ -105,7 +105,8 @@ class Incident:
     ``told`` are those that a page was owed for, or that were there when somebody acknowledged; ``muted`` says of alerts
     that page nobody why. ``tellings`` counts messages and edits, ``shown_in`` are the new messages that show it: the
     first one since it was triggered (or reopened) and the latest. ``first_paged_at`` and ``paged_at`` are the instants
-    of these. ``storm`` is the id of the storm whose page stands for this incident. ``targets`` names the notifiers that
+    of these. ``silenced_at`` is when silences last came to hide all of it that fires: pages decided before are not sent
+    any more. ``storm`` is the id of the storm whose page stands for this incident. ``targets`` names the notifiers that
     were given messages about it since it was triggered (or reopened).
 
     A storm is an incident too: ``members`` is how many incidents it stands for, and its one alert sums them up;
@@ -130,6 +131,7 @@ class Incident:
     shown_in: tuple[Telling, ...] = ()
     first_paged_at: datetime | None = None
     paged_at: datetime | None = None
+    silenced_at: datetime | None = None
     resolved_by: str = ""
     storm: str = ""
     members: int = 0
@@ -145,11 +147,15 @@ class Incident:
     @property
     def visible(self) -> tuple[Alert, ...]:
         """The alerts that fire now and are not muted."""
+        if not self.muted:
+            return self.firing
         return tuple(alert for alert in self.firing if alert.labels not in self.muted)
 
     @property
     def lead(self) -> Alert:
         """The alert that a page is about: the worst of those that are visible, else of those that fire, else of all."""
+        if len(self.alerts) == 1:
+            return self.alerts[0]
         return max(self.visible or self.firing or self.alerts, key=lambda alert: alert.severity.rank)
 
     @property

@@ -53,12 +53,34 @@ def settle(incident: Incident, news: News, policy: Policy, at: datetime) -> tupl
     """The incident as it stands at ``at``, and what happened to it."""
     if not incident.firing:
         return _resolved(incident, news, at)
+    happened: list[Happening] = []
+    cause = None
+    if not _is_quiet(incident, news):
+        incident, happened, cause = _brought(incident, news, policy, at)
+    timers = _timers(incident, policy, at, told_now=cause in NEW_MESSAGE)
+    if timers is not None:
+        incident, happening = timers
+        happened.append(happening)
+    return incident, happened
+
+
+def _is_quiet(incident: Incident, news: News) -> bool:
+    """Whether all of it fires on as before, so that only its timers count: most incidents at most instants."""
+    if news.opened is not None or news.joined or news.ended or incident.muted:
+        return False
+    return all(
+        alert.state is AlertState.FIRING and alert.labels in incident.told and alert.labels not in news.mutes
+        for alert in incident.alerts
+    )
+
+
+def _brought(
+    incident: Incident, news: News, policy: Policy, at: datetime
+) -> tuple[Incident, list[Happening], Cause | None]:
+    """What this instant's news, mutes and forgotten alerts make of it."""
     before = incident.muted
     muted = {alert.labels: news.mutes[alert.labels] for alert in incident.firing if alert.labels in news.mutes}
-    told = incident.told
-    if incident.state is IncidentState.TRIGGERED:
-        # Whoever silences says "not until then": after it, what still fires is new to people.
-        told -= {labels for labels, mute in muted.items() if mute.silenced and labels not in before}
+    told = incident.told - _hidden(incident, muted)
     kept = _kept(incident.alerts, policy.reopen_within, at)
     reasons = before
     if before or muted:
@@ -71,11 +93,25 @@ def settle(incident: Incident, news: News, policy: Policy, at: datetime) -> tupl
     visible = {alert.labels for alert in incident.visible}
     if not visible <= incident.told or len(kept) != len(told):
         incident = replace(incident, told=(told | visible) & {alert.labels for alert in kept})
-    timers = _timers(incident, policy, at, told_now=cause in NEW_MESSAGE)
-    if timers is not None:
-        incident, happening = timers
-        happened.append(happening)
-    return incident, happened
+    if happened and all(alert.labels in muted and muted[alert.labels].silenced for alert in incident.firing):
+        # What is still owed about it is not sent: nothing of it counts as told, so it is owed anew after the silence.
+        incident = replace(incident, silenced_at=at)
+    return incident, happened, cause
+
+
+def _hidden(incident: Incident, muted: Mapping[Labels, Mute]) -> set[Labels]:
+    """The alerts that count as untold: whoever silences says "not until then", so after it they are new to people.
+
+    Not those that somebody took who saw them.
+    """
+    taken_at = incident.acknowledged_at if incident.state is IncidentState.ACKNOWLEDGED else None
+    return {
+        alert.labels
+        for alert in incident.firing
+        if alert.labels in muted
+        and muted[alert.labels].silenced
+        and (taken_at is None or (alert.fired_at or taken_at) > taken_at)
+    }
 
 
 def written(incident: Incident, happening: Happening) -> tuple[Incident, Change]:

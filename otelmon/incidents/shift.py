@@ -27,6 +27,7 @@ def shift(incidents: Mapping[str, Incident], seconds: float) -> dict[str, Incide
             resolved_at=later(incident.resolved_at),
             first_paged_at=later(incident.first_paged_at),
             paged_at=later(incident.paged_at),
+            silenced_at=later(incident.silenced_at),
             joined_at=later(incident.joined_at),
             timeline=tuple(replace(event, at=event.at + by) for event in incident.timeline),
         )

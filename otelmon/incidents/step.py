@@ -200,12 +200,14 @@ class _Books:
         """What comes of it all."""
         for id_, draft in self._drafts.items():
             self.open[id_] = replace(self.open[id_], alerts=tuple(draft.members.values()))
-        left, over = ended(self._silences, self._firing(), self._at)
+        firing = self._firing()
+        left, over = ended(self._silences, firing, self._at)
         for silence_id in over:
             self._end_silence(self._silences[silence_id], "")
         self._silences = left
-        self._settle(self._mutes())
-        notices = ending(self._silences.values(), self._firing(), self._policy.silence_notice, self._at)
+        self._settle(self._mutes(firing))
+        hidden = self._firing() if self._silences else ()
+        notices = ending(self._silences.values(), hidden, self._policy.silence_notice, self._at)
         for notice in notices:
             self._keep(notice.silence)
         return IncidentStep(
@@ -308,10 +310,10 @@ class _Books:
     def _firing(self) -> list[Alert]:
         return [alert for incident in self.open.values() if not incident.is_storm for alert in incident.firing]
 
-    def _mutes(self) -> dict[Labels, Mute]:
+    def _mutes(self, firing: Sequence[Alert]) -> dict[Labels, Mute]:
         active = [silence for silence in self._silences.values() if silence.is_active(self._at)]
         return mutes(
-            self._firing(), active, self._policy.inhibitions, told=self._is_told, incident_of=self._by_alert.__getitem__
+            firing, active, self._policy.inhibitions, told=self._is_told, incident_of=self._by_alert.__getitem__
         )
 
     def _is_told(self, labels: Labels) -> bool:
@@ -374,7 +376,8 @@ class _Books:
                 members[incident.storm].append(incident)
         for id_, storm in gate.storms.items():
             current = self.open.get(id_, storm)
-            causes = self._touched.get(id_, set())
+            # Nothing happened to its incidents at most instants: then only its own timers count.
+            causes = None if members[id_] and id_ not in self._touched else self._touched.get(id_, set())
             now, happened = weather(current, members[id_], gate, causes, timing=self._timing(current))
             self.open[id_] = now
             for happening in happened:

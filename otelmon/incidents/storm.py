@@ -95,12 +95,15 @@ def paged_lately(incidents: Iterable[Incident], policy: Policy, at: datetime) ->
 
 
 def weather(
-    storm: Incident, members: Sequence[Incident], gate: Gate, causes: set[Cause], *, timing: Policy
+    storm: Incident, members: Sequence[Incident], gate: Gate, causes: set[Cause] | None, *, timing: Policy
 ) -> tuple[Incident, list[Happening]]:
     """A storm after this instant: ``members`` are its open incidents, ``causes`` what would have been told of them.
 
-    ``timing`` is the policy whose timers count for it.
+    None for ``causes`` says that nothing happened to them. ``timing`` is the policy whose timers count for it.
     """
+    if causes is None:
+        as_before = {labels: Mute(reason=reason, silenced=False) for labels, reason in storm.muted.items()}
+        return settle(storm, News(mutes=as_before), timing, gate.at)
     begun, joined = storm.id in gate.begun, gate.joined[storm.id]
     told, before, was_raging = storm.alerts[0], storm.severity, gate.is_raging(storm)
     storm = replace(storm, members=storm.members + joined, joined_at=gate.at if joined else storm.joined_at)
@@ -133,6 +136,9 @@ def weather(
     if not any(member.visible for member in members):
         mutes = {summary.labels: Mute(reason="all its incidents are muted", silenced=False)}
     storm, more = settle(storm, News(mutes=mutes), timing, gate.at)
+    if happened and members and not any(member.told for member in members):
+        # All of them are silenced, and each pages anew after its silence: what the storm still owes is not sent.
+        storm = replace(storm, silenced_at=gate.at)
     return storm, [*([] if storm.state is IncidentState.RESOLVED else happened), *more]
 
 

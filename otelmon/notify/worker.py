@@ -18,7 +18,7 @@ from otelmon.paging.visible import one_line
 
 _LOG = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = 35.0
 """How long a claimed page is ours: longer than the three exchanges of 10 s that a send may take."""
 
 _PAGES_A_PASS = 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -82,7 +83,39 @@ def assemble(
     at: float,
 ) -> Assembly:
     """An engine with the state of the last run restored, as of ``at`` (unix seconds). ``pages`` is whether it pages."""
-    disk, memory = _open_state(settings, faults), SqliteStorage(MEMORY)
+    with ExitStack() as opened:
+        disk, memory = _open_state(settings, faults), SqliteStorage(MEMORY)
+        for storage in (disk, memory):
+            if storage is not None:
+                opened.callback(storage.close)
+        assembly = _assembled(
+            settings,
+            disk,
+            memory,
+            pages=pages,
+            pipeline=pipeline,
+            recorder=recorder,
+            sample_host=sample_host,
+            clock=clock,
+            faults=faults,
+        )
+        assembly.engine.restore(at)
+        opened.pop_all()  # from here on the assembly closes them
+    return assembly
+
+
+def _assembled(
+    settings: Settings,
+    disk: Storage | None,
+    memory: Storage,
+    *,
+    pages: bool,
+    pipeline: Pipeline,
+    recorder: RequestRecorder | None,
+    sample_host: Callable[[], None],
+    clock: Clock,
+    faults: Faults,
+) -> Assembly:
     notifiers = make_notifiers(settings, clock)
     collector = Collector(
         pipeline.reader,
@@ -115,7 +148,6 @@ def assemble(
         policy=settings.policy,
     )
     engine.on_changes = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults).record
-    engine.restore(at)
     storages = list(journal.storages)
     fallback = engine.routing.fallback
     workers = [Worker(storage, notifiers, clock, fallback=fallback) for storage in storages]

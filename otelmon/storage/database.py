@@ -51,6 +51,7 @@ _SAVED_AT = "saved_at"
 _LINK_SECRET = "link_secret"  # noqa: S105 (its name)
 _SECRET_BYTES = 32
 _TOLD = "shifts_told"
+_BATCH = 500
 _Value = TypeVar("_Value")
 
 
@@ -140,8 +141,7 @@ class DatabaseStorage:
         with self._lock:
             try:
                 with self._database.writing() as connection:
-                    for rule, of_rule in alerts.items():
-                        _write_alerts(connection, printable(rule), of_rule)
+                    _write_alerts(connection, alerts)
                     incident_tables.write(connection, changes, incidents)
                     incident_tables.write_silences(connection, silences)
                     escalation_table.write(connection, escalations or {})
@@ -311,11 +311,15 @@ def _decoded(decode: Callable[[Mapping[str, Any]], _Value], body: str) -> _Value
         raise StateError(f"a saved value cannot be read ({error!r})") from error
 
 
-def _write_alerts(connection: Connection, rule: str, alerts: Mapping[Labels, Alert]) -> None:
-    connection.execute(delete(ALERTS).where(ALERTS.c.rule == rule))
+def _write_alerts(connection: Connection, alerts: Mapping[str, Mapping[Labels, Alert]]) -> None:
+    rules = {printable(rule): of_rule for rule, of_rule in alerts.items()}
+    names = list(rules)
+    for start in range(0, len(names), _BATCH):
+        connection.execute(delete(ALERTS).where(ALERTS.c.rule.in_(names[start : start + _BATCH])))
     rows = [
         {"rule": rule, "labels_digest": digest(labels), "position": position, "body": to_json(encode_alert(alert))}
-        for position, (labels, alert) in enumerate(alerts.items())
+        for rule, of_rule in rules.items()
+        for position, (labels, alert) in enumerate(of_rule.items())
     ]
     if rows:
         connection.execute(ALERTS.insert(), rows)

@@ -2,7 +2,8 @@
 
 Functions over an open transaction. The rules, in the order in which they are applied to a page that is due:
 
-1. A new message about an incident that is resolved, or was acknowledged after the message was decided, is dropped.
+1. A new message about an incident that is resolved, or was acknowledged or silenced after the message was decided, is
+   dropped. (What still fires when the silence ends owes a message of its own.)
 2. An edit waits until the message that it edits is delivered or rejected, and is dropped where that one was dropped. So
    does the message that says an incident is resolved; it is sent where any earlier message about the incident arrived,
    or may have arrived (its answer was lost), so that nobody is left with an open page. A message about a reopened
@@ -39,6 +40,7 @@ class DropReason(StrEnum):
 
     ACKNOWLEDGED = "the incident was acknowledged before the page was sent"
     RESOLVED = "the incident was resolved before the page was sent"
+    SILENCED = "the incident was silenced before the page was sent"
     NEVER_SENT = "the message it is about was never sent"
     REJECTED = "the message it edits was rejected"
     LATE = "it was too late to be told of a shift"
@@ -290,7 +292,7 @@ def _drop_reason(connection: Connection, row: Row[Any], now: int) -> DropReason 
         return DropReason.LATE if now - row.decided_at > _WORTH_TELLING[row.reason] else None
     if not row.edits:
         if row.reason != PageReason.RESOLVED.name:
-            return DropReason.ARRIVED if passing.arrived(connection, row) else _overtaken(row)
+            return DropReason.ARRIVED if passing.arrived(connection, row) else _overtaken(connection, row)
         return None if _was_seen(connection, row) else DropReason.NEVER_SENT
     if row.first_state in (None, PageState.DROPPED):
         return DropReason.NEVER_SENT
@@ -300,12 +302,13 @@ def _drop_reason(connection: Connection, row: Row[Any], now: int) -> DropReason 
     return None if connection.scalar(later) is None else DropReason.SUPERSEDED
 
 
-def _overtaken(row: Row[Any]) -> DropReason | None:
+def _overtaken(connection: Connection, row: Row[Any]) -> DropReason | None:
     """Whether the incident went on since a new message about it was decided."""
-    if not passing.overtaken(row):
-        return None
-    over = row.incident_state == IncidentState.RESOLVED
-    return DropReason.RESOLVED if over else DropReason.ACKNOWLEDGED
+    if row.incident_state == IncidentState.RESOLVED:
+        return DropReason.RESOLVED
+    if passing.was_acknowledged(row):
+        return DropReason.ACKNOWLEDGED
+    return DropReason.SILENCED if passing.was_silenced(connection, row) else None
 
 
 def _thread_of(connection: Connection, row: Row[Any]) -> str:

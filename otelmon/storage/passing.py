@@ -133,7 +133,7 @@ def _row(connection: Connection, page_id: str) -> Row[Any] | None:
 
 
 def _passed_on(connection: Connection, row: Row[Any], fallback: Sequence[str], why: str, now: int) -> Page | None:
-    if row.reason != PageReason.RESOLVED.name and overtaken(row):
+    if row.reason != PageReason.RESOLVED.name and _overtaken(connection, row):
         return None
     connection.execute(update(PAGES).where(PAGES.c.number == row.number).values(passed_on=True))
     target = _next(connection, row, fallback)
@@ -142,10 +142,22 @@ def _passed_on(connection: Connection, row: Row[Any], fallback: Sequence[str], w
     return passed_on(decode_page(json.loads(row.body)), target, why=why, at=instant(now))
 
 
-def overtaken(row: Row[Any]) -> bool:
-    """Whether the incident is over, or was acknowledged since a new message about it was decided."""
-    taken = row.incident_state == IncidentState.ACKNOWLEDGED and (row.acknowledged_at or 0) > row.decided_at
-    return bool(taken or row.incident_state == IncidentState.RESOLVED)
+def was_acknowledged(row: Row[Any]) -> bool:
+    """Whether the incident was acknowledged since a new message about it was decided."""
+    return bool(row.incident_state == IncidentState.ACKNOWLEDGED and (row.acknowledged_at or 0) > row.decided_at)
+
+
+def was_silenced(connection: Connection, row: Row[Any]) -> bool:
+    """Whether silences came to hide the incident since a new message about it was decided."""
+    body = connection.scalar(select(INCIDENTS.c.body).where(INCIDENTS.c.id == row.incident_id))
+    silenced_at = None if body is None else json.loads(body).get("silenced_at")
+    return bool((silenced_at or 0) > row.decided_at)
+
+
+def _overtaken(connection: Connection, row: Row[Any]) -> bool:
+    """Whether a new message says nothing any more that people should be told."""
+    over = row.incident_state == IncidentState.RESOLVED
+    return bool(over) or was_acknowledged(row) or was_silenced(connection, row)
 
 
 def _next(connection: Connection, row: Row[Any], fallback: Sequence[str]) -> str | None:

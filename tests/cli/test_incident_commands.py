@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +53,21 @@ def test_an_incident_is_shown_with_what_happened_and_what_was_sent(storage: Sqli
     assert "message delivered  to discord, an incident was triggered: HTTP 200" in shown.stdout
     assert otelmon("incidents", "show", "ZZZZ").exit_code == 1
     assert incident.id in otelmon("incidents").stdout
+
+
+def test_in_a_pipe_an_incident_is_one_line_with_columns_that_stay(storage: SqliteStorage) -> None:
+    (incident,) = storage.incidents()
+    long = replace(alert("a_rule_with_a_name_that_is_far_longer_than_eighty_columns_" + "x" * 60, at=NOW))
+    made = step({}, [fires(long)], at=NOW, taken={incident.id})
+    storage.save(NOW, alerts={}, changes=made.changes)
+    shown = otelmon("incidents").stdout.splitlines()
+    assert len(shown) == 3
+    assert shown[0].split("  ")[0] == "id"
+    cells = [[cell.strip() for cell in re.split("  +", line)] for line in shown]
+    assert [len(row) for row in cells] == [7, 7, 7]
+    assert {line.index("critical") for line in shown[1:]} == {shown[0].index("severity")}
+    assert {row[-1] for row in cells[1:]} == {"-"}
+    assert long.name in otelmon("incidents").stdout
 
 
 def test_an_incident_is_exported_as_markdown_in_which_labels_are_data(storage: SqliteStorage, tmp_path: Path) -> None:

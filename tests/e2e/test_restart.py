@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from otelmon.testing import DiscordStandIn, Hang, Limited, PostedMessage
+from otelmon.testing import DiscordStandIn, Drip, Hang, Limited, PostedMessage
 from tests.e2e.served import CONFIG, Served
 
 pytestmark = pytest.mark.slow
@@ -32,6 +32,22 @@ def test_an_app_killed_while_an_alert_fires_pages_no_second_time_and_resolves_af
         assert edited.id == page.id
         assert edited.edits == 1
         assert "resolved" in resolved.content.lower()
+
+
+def test_an_app_killed_while_discord_answers_pages_once_more_since_nobody_knows_what_arrived(tmp_path: Path) -> None:
+    config = CONFIG.replace(
+        "window: 4s", "window: 60s"
+    )  # it fires on over the restart and the lease of the dead sender
+    with DiscordStandIn() as discord:
+        discord.fail(Drip(seconds=0.5, headers=True))  # taken, and the answer is on its way for a long time
+        with Served(tmp_path, config=config, webhook_url=discord.webhook_url) as first:
+            first.until(lambda: bool(discord.messages), doing=lambda: first.get("/fail"))
+            first.kill()
+        assert first.open_pages() == 1
+        with Served(tmp_path, config=config, webhook_url=discord.webhook_url) as second:
+            second.until(lambda: second.open_pages() == 0, timeout=60, doing=lambda: second.get("/fail"))
+            second.pass_ticks(3, doing=lambda: second.get("/fail"))
+        assert [is_page(message) for message in discord.messages] == [True, True]
 
 
 def test_a_clean_stop_delivers_what_is_due_and_ends_within_its_bound(tmp_path: Path) -> None:

@@ -65,6 +65,17 @@ def test_a_firing_alert_opens_an_incident() -> None:
     assert (change.event.kind, change.event.at) == (EventKind.TRIGGERED, minute(0))
 
 
+def test_an_incident_that_fires_on_costs_nothing_it_is_the_same_object() -> None:
+    story = Story()
+    story.at(0, [fires(alert(f"rule_{number}", at=minute(0))) for number in range(8)])  # with a storm
+    (storm,) = [each for each in story.open.values() if each.is_storm]
+    before = dict(story.open)
+    made = story.at(1)
+    assert made.changes == ()
+    assert all(made.incidents[id_] is incident for id_, incident in before.items())
+    assert [change.cause for change in story.at(31).changes if change.incident.id == storm.id] == [Cause.REMINDER]
+
+
 def test_its_id_is_short_and_typeable_and_the_same_wherever_it_is_worked_out() -> None:
     once, again = Story().at(0, [fires(FIRST)]), Story().at(0, [fires(FIRST)])
     (id_,) = once.incidents

@@ -69,6 +69,7 @@ INCIDENTS = st.builds(
     shown_in=st.lists(TELLINGS, max_size=2).map(tuple),
     first_paged_at=MAYBE,
     paged_at=MAYBE,
+    silenced_at=MAYBE,
     resolved_by=TEXTS,
     members=st.integers(0, 9),
     joined_at=MAYBE,

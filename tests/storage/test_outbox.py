@@ -9,6 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from otelmon.incidents.model import Acknowledge
+from otelmon.incidents.policy import Policy
+from otelmon.incidents.silence import AddSilence, Silence, parse_matchers
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, Page, PageReason
 from otelmon.paging.text import with_alerts
 from otelmon.rules.model import Severity
@@ -48,6 +50,20 @@ class Outbox:
     def acknowledged(self, number: float) -> None:
         (id_,) = self.story.open
         self._saved(number, self.story.at(number, [], Acknowledge(incident_id=id_, by="ada")))
+
+    def silenced(self, number: float, until: float) -> None:
+        asked = Silence(
+            id="S7KQ2",
+            matchers=parse_matchers(["a"]),
+            starts_at=minute(number),
+            ends_at=minute(until),
+            author="ada",
+            created_at=minute(number),
+        )
+        self._saved(number, self.story.at(number, [], AddSilence(silence=asked)))
+
+    def passes(self, number: float) -> None:
+        self._saved(number, self.story.at(number))
 
     def resolves(self, number: float, name: str = "a") -> None:
         self._saved(number, self.story.at(number, [resolves(firing(name), minute(number))]))
@@ -116,6 +132,32 @@ def test_a_page_to_be_tried_again_waits_for_its_time(outbox: Outbox) -> None:
     assert outbox.depth(4.9) == {"waiting": 1}
     (page,) = outbox.claim(5)
     assert page.attempts == 1
+
+
+def test_a_page_whose_incident_is_silenced_meanwhile_is_not_sent_and_one_after_the_silence_is(outbox: Outbox) -> None:
+    outbox.fires(0)
+    assert outbox.send(0, retry(2)) == ["triggered post"]
+    outbox.silenced(1, until=5)
+    assert outbox.claim(3) == []
+    assert outbox.depth(3) == {"dropped": 2}  # with the edit that shows it muted
+    outbox.passes(5)
+    assert outbox.claimed(5) == ["unmuted post"]
+
+
+def test_a_silence_that_is_over_again_before_the_page_is_sent_leaves_one_message(outbox: Outbox) -> None:
+    outbox.fires(0)
+    assert outbox.send(0, retry(7)) == ["triggered post"]
+    outbox.silenced(1, until=5)
+    outbox.passes(5)
+    assert outbox.claimed(8) == ["unmuted post"]
+
+
+def test_a_silence_over_some_alerts_of_an_incident_keeps_no_page_back(outbox: Outbox) -> None:
+    outbox.fires(0)
+    other = replace(firing("a"), labels=firing("a").labels.with_label("alertname", "b"))
+    outbox._saved(0, outbox.story.at(0, [fires(other)], policy=Policy(group_by=("severity",))))
+    outbox.silenced(1, until=5)
+    assert "triggered post" in outbox.claimed(2)
 
 
 def test_an_edit_waits_for_the_message_it_edits_and_knows_its_id(outbox: Outbox) -> None:

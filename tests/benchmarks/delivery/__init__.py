@@ -1,0 +1,1 @@
+"""Faults of delivery, against otelmon and Alertmanager: ``python -m tests.benchmarks.delivery``."""
