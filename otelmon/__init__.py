@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from otelmon.instrument.operations import Operation
     from otelmon.runtime.monitor import AlertCheck, Monitor
     from otelmon.runtime.snapshot import Snapshot
 
-__all__ = ["check_alert", "process_alert", "snapshot", "start", "stop", "wrap"]
+__all__ = ["check_alert", "operation", "process_alert", "snapshot", "start", "stop", "wrap"]
 
 
 def start(app: Any = None, *, config: str | Path | None = None, paging: str | None = None) -> Monitor:
@@ -73,6 +74,18 @@ def check_alert(name: str, value: float) -> AlertCheck:
 def process_alert(name: str, value: float, context: Mapping[str, object] | None = None) -> None:
     """Put a value through an alert of the running monitor by hand; see ``Monitor.process_alert``."""
     _running().process_alert(name, value, context)
+
+
+def operation(name: str) -> Operation:
+    """Watch a piece of work: ``with otelmon.operation("video-upload") as op:``, ``async with``, or as a decorator.
+
+    Counts attempts, failures by error type, duration and, by ``op.add_bytes(n)``, bytes. The alerts upload_failures
+    (names with "upload" in them) and operation_failures look at them. Names are few and fixed: not one for each file.
+    """
+    from otelmon.instrument.operations import Operation
+    from otelmon.instrument.sources import SOURCES
+
+    return Operation(SOURCES.operations, name)
 
 
 def stop() -> None:

@@ -25,6 +25,7 @@ from otelmon.instrument.host import HostSampler
 from otelmon.instrument.portable import settle
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.instrument.requests import RequestMiddleware
+from otelmon.instrument.sources import SOURCES
 from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.reload import Reloader, RuleFiles
 from otelmon.runtime.snapshot import Snapshot
@@ -90,6 +91,7 @@ class Watch:
         self._settled: list[RequestMiddleware] = []
         self.add(middlewares)
         self._host = HostSampler(self._pipeline.meter, faults=faults)
+        SOURCES.begin(self._pipeline.meter, faults)
         self._lags = [
             EventLoopLag(self._pipeline.meter, middleware.lifecycle.loop)
             for middleware in middlewares
@@ -135,6 +137,7 @@ class Watch:
             closing = threading.Thread(target=self._guard, args=("stop", close), name="otelmon-stop", daemon=True)
             closing.start()
             closing.join(max(_LEAST_CLOSE_SECONDS, remaining))
+        SOURCES.end()
         self._pipeline.close()
 
     def _now(self) -> float:
@@ -201,6 +204,7 @@ class Watch:
 
     def _sample_host(self) -> None:
         self._host.sample()
+        SOURCES.sample()
         for lag in self._lags:
             lag.sample()
 

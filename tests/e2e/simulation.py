@@ -44,6 +44,7 @@ class Simulation:
         reader: Reader | None = None,
         notifier: Notifier | None = None,
         environ: Mapping[str, str] | None = None,
+        sample: Callable[[], None] = lambda: None,
     ) -> None:
         environ = {"OTEL_SERVICE_NAME": "shop", "OTELMON_STATE_DIR": str(config.parent), **(environ or {})}
         self.settings: Settings = load_settings(config, environ=environ, directory=config.parent)
@@ -65,7 +66,7 @@ class Simulation:
             targets=["discord"],
             about=about(self.settings),
             faults=self.faults,
-            sample_host=lambda: None,
+            sample_host=sample,
             policy=self.settings.policy,
         )
         notifiers = {"discord": notifier or self.pages}

@@ -22,6 +22,8 @@ EXPECTED = {
     "database_connections": (80.0, Unit.PERCENT, Severity.WARNING, 120.0, True),
     "disk_usage": (85.0, Unit.PERCENT, Severity.CRITICAL, 300.0, True),
     "memory_usage": (90.0, Unit.PERCENT, Severity.WARNING, 300.0, True),
+    "upload_failures": (0.1, Unit.RATIO, Severity.CRITICAL, 0.0, True),
+    "operation_failures": (0.1, Unit.RATIO, Severity.CRITICAL, 0.0, True),
     "cpu_usage": (90.0, Unit.PERCENT, Severity.WARNING, 600.0, False),
 }
 
@@ -74,8 +76,10 @@ def test_an_exception_after_the_status_counts_and_a_client_that_hangs_up_does_no
         assert re.fullmatch(pattern, harmless), harmless
 
 
-def test_the_rules_look_back_over_five_minutes():
-    assert {lookback_seconds(builtin.rule.expr) for builtin in builtins().values()} == {300.0}
+def test_the_rules_look_back_over_five_minutes_and_those_of_operations_over_fifteen():
+    found = {name: lookback_seconds(builtin.rule.expr) for name, builtin in builtins().items()}
+    longer = {"upload_failures": 900.0, "operation_failures": 900.0}
+    assert found == dict.fromkeys(EXPECTED, 300.0) | longer
 
 
 def test_every_annotation_expands():

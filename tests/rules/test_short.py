@@ -21,6 +21,7 @@ disk_usage: {threshold: 85, severity: critical}
 """
 ON_BY_DEFAULT = [
     "error_rate", "route_error_rate", "response_time", "database_connections", "disk_usage", "memory_usage",
+    "upload_failures", "operation_failures",
 ]  # fmt: skip
 
 
