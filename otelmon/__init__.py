@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from otelmon.runtime.monitor import AlertCheck, Monitor
     from otelmon.runtime.snapshot import Snapshot
 
-__all__ = ["check_alert", "operation", "process_alert", "snapshot", "start", "stop", "wrap"]
+__all__ = ["check_alert", "operation", "process_alert", "snapshot", "start", "stop", "watch_pool", "wrap"]
 
 
 def start(app: Any = None, *, config: str | Path | None = None, paging: str | None = None) -> Monitor:
@@ -86,6 +86,18 @@ def operation(name: str) -> Operation:
     from otelmon.instrument.sources import SOURCES
 
     return Operation(SOURCES.operations, name)
+
+
+def watch_pool(pool_or_engine: Any, name: str | None = None) -> None:
+    """Watch a pool of database connections from the start, under a name of your choice.
+
+    Without it the pools of SQLAlchemy, psycopg_pool and asyncpg are found when they are first used, and named by host
+    and database. Takes a SQLAlchemy Engine, AsyncEngine or Pool, or a pool of psycopg_pool or asyncpg; raises
+    TypeError for anything else.
+    """
+    from otelmon.instrument.sources import SOURCES
+
+    SOURCES.pools.watch(pool_or_engine, name)
 
 
 def stop() -> None:

@@ -8,25 +8,32 @@ from __future__ import annotations
 from opentelemetry.metrics import Meter
 
 from otelmon.faults import Faults
+from otelmon.instrument.driver_pools import AsyncpgAdapter, PsycopgAdapter
 from otelmon.instrument.operations import Operations
+from otelmon.instrument.pools import Pools
+from otelmon.instrument.sqlalchemy_pools import SqlalchemyAdapter
 
 
 class Sources:
-    """Operations of one process; whoever watches it gives the meter."""
+    """Operations and pools of one process; whoever watches it gives the meter."""
 
     def __init__(self) -> None:
         self.operations = Operations()
+        self.pools = Pools([SqlalchemyAdapter(), PsycopgAdapter(), AsyncpgAdapter()])
 
     def begin(self, meter: Meter, faults: Faults) -> None:
         """Measure with this meter from now on."""
         self.operations.create_instruments(meter, faults)
+        self.pools.begin(meter, faults)
 
     def sample(self) -> None:
         """Read what is in memory, just before each collection. Never raises, and waits for nothing."""
+        self.pools.sample()
 
     def end(self) -> None:
         """Cease to measure; what was named stays for the next `begin`."""
         self.operations.release()
+        self.pools.end()
 
 
 SOURCES = Sources()

@@ -91,7 +91,7 @@ def test_tuning_every_built_in_rule_changes_what_it_says():
         limit = condition(expr)
         assert limit is not None
         assert limit.bound == 0.125, name
-        assert lookback_seconds(expr) == (420.0 if builtin.has_window else 300.0), name
+        assert lookback_seconds(expr) == (420.0 if builtin.has_window else lookback_seconds(builtin.rule.expr)), name
         assert ("[5m]" in text) is False
         assert (">= 7" in text) is builtin.has_at_least
 
