@@ -20,16 +20,19 @@ Around them: `runtime` (the one loop), `storage` (what survives a restart), `cli
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from otelmon.instrument.operations import Operation
     from otelmon.runtime.monitor import AlertCheck, Monitor
     from otelmon.runtime.snapshot import Snapshot
 
-__all__ = ["check_alert", "operation", "process_alert", "snapshot", "start", "stop", "watch_pool", "wrap"]
+__all__ = ["check_alert", "operation", "probe", "process_alert", "snapshot", "start", "stop", "watch_pool", "wrap"]
+
+
+_Function = TypeVar("_Function", bound=Callable[[], Any])
 
 
 def start(app: Any = None, *, config: str | Path | None = None, paging: str | None = None) -> Monitor:
@@ -86,6 +89,33 @@ def operation(name: str) -> Operation:
     from otelmon.instrument.sources import SOURCES
 
     return Operation(SOURCES.operations, name)
+
+
+def probe(
+    name: str, *, interval: str | float = 15.0, timeout: str | float = 5.0, failures: int = 3, successes: int = 2
+) -> Callable[[_Function], _Function]:
+    """Ask a function again and again whether all is well: ``@otelmon.probe("licence", interval="1m")``.
+
+    The function takes no arguments and may be a coroutine function. It runs in a thread (and a loop) of its own; an
+    exception, False, or more than ``timeout`` is a failure. Down after ``failures`` in a row, up after ``successes``;
+    the alert health_check looks at it. Durations are seconds, or texts such as "30s".
+    """
+    from otelmon.duration import parse_duration
+    from otelmon.instrument.probes import Rhythm
+    from otelmon.instrument.sources import SOURCES
+
+    interval_seconds, timeout_seconds = (
+        parse_duration(each) if isinstance(each, str) else float(each) for each in (interval, timeout)
+    )
+    rhythm = Rhythm(
+        interval_seconds=interval_seconds, timeout_seconds=timeout_seconds, failures=failures, successes=successes
+    )
+
+    def declare(function: _Function) -> _Function:
+        SOURCES.probes.declare(name, function, rhythm)
+        return function
+
+    return declare
 
 
 def watch_pool(pool_or_engine: Any, name: str | None = None) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr
 
 from otelmon.config.files import matching
 from otelmon.incidents.policy import Policy
+from otelmon.instrument.probes import ProbeSettings
 from otelmon.oncall.model import Mention
 from otelmon.oncall.people import Team
 from otelmon.rules.model import AlertingRule, Group, Severity
@@ -62,6 +63,7 @@ class Settings(BaseModel):
     discord: DiscordSettings = DiscordSettings()
     policy: InstanceOf[Policy] = Policy()
     team: InstanceOf[Team] = Team()
+    probes: tuple[InstanceOf[ProbeSettings], ...] = ()
     exclude_paths: tuple[str, ...] = ()
     runbook_base_url: str | None = None
     max_series: int = DEFAULT_MAX_SERIES

@@ -1,8 +1,8 @@
 """Watch: the threads of one watching process. The engine ticks in one, pages leave in another, OTLP in a third.
 
-A slow network therefore delays no tick, and a slow OTLP backend no page. Two more look at the rule files and answer
-`otelmon query`: neither a slow disk nor an impatient person delays a tick. All are daemon threads: an app that
-is killed is not held up by its monitor, and what they owe is in the state directory.
+A slow network therefore delays no tick, and a slow OTLP backend no page. One asks health endpoints. Two more look at
+the rule files and answer `otelmon query`: neither a slow disk nor an impatient person delays a tick. All are daemon
+threads: an app that is killed is not held up by its monitor, and what they owe is in the state directory.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Watch:
         self._settled: list[RequestMiddleware] = []
         self.add(middlewares)
         self._host = HostSampler(self._pipeline.meter, faults=faults)
-        SOURCES.begin(self._pipeline.meter, faults)
+        SOURCES.begin(self._pipeline.meter, faults, settings.probes)
         self._lags = [
             EventLoopLag(self._pipeline.meter, middleware.lifecycle.loop)
             for middleware in middlewares
@@ -100,6 +100,7 @@ class Watch:
         for lag in self._lags:
             lag.start()
         self._spawn("otelmon-engine", self._run)
+        self._spawn("otelmon-sources", partial(SOURCES.background.run, clock, self._stop))
 
     def add(self, middlewares: Sequence[RequestMiddleware]) -> None:
         """Settle who counts the requests of these apps, each once."""

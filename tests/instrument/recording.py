@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from otelmon.collect.meter import OwnMeter
 from otelmon.collect.reader import Reader
 from otelmon.faults import Faults
+from otelmon.instrument.probes import ProbeSettings
 from otelmon.instrument.sources import Sources
 from tests.e2e.simulation import Simulation
 
@@ -19,13 +20,13 @@ from tests.e2e.simulation import Simulation
 class Recording:
     """Sources that are measured by a provider of their own; ``value`` collects and reads one series."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, probes: Iterable[ProbeSettings]) -> None:
         self.faults = Faults()
         self.reader = Reader(faults=self.faults)
         self.provider = MeterProvider(metric_readers=[self.reader], shutdown_on_exit=False)
         self.meter = OwnMeter(self.provider, "otelmon")
         self.sources = sources
-        sources.begin(self.meter, self.faults)
+        sources.begin(self.meter, self.faults, probes)
 
     def close(self) -> None:
         self.sources.end()
@@ -54,8 +55,8 @@ class Recording:
 
 
 @contextmanager
-def recording(sources: Sources) -> Iterator[Recording]:
-    found = Recording(sources)
+def recording(sources: Sources, probes: Iterable[ProbeSettings] = ()) -> Iterator[Recording]:
+    found = Recording(sources, probes)
     try:
         yield found
     finally:
@@ -67,3 +68,13 @@ def simulation(recorded: Recording, folder: Path, alerts: str = "") -> Simulatio
     config = folder / "otelmon.yaml"
     config.write_text(f"service: shop\n{alerts}")
     return Simulation(config, reader=recorded.reader, sample=recorded.sources.sample)
+
+
+def asking(recorded: Recording, process: Simulation) -> Callable[[], None]:
+    """What each second of a simulation does so that probes run when they are due, and end within that second."""
+
+    def second() -> None:
+        recorded.sources.background.run_due(process.clock.monotonic())
+        recorded.sources.background.wait(10.0)
+
+    return second

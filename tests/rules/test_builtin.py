@@ -13,7 +13,7 @@ from otelmon.rules.builtin import builtin_text, builtins
 from otelmon.rules.load import load_rules
 from otelmon.rules.model import Severity, Unit
 from otelmon.rules.runbooks import HEADINGS, first_steps, runbook_link, runbook_text
-from otelmon.rules.template import expand
+from otelmon.rules.template import Surroundings, expand
 
 EXPECTED = {
     "error_rate": (0.05, Unit.RATIO, Severity.CRITICAL, 0.0, True),
@@ -22,6 +22,8 @@ EXPECTED = {
     "database_connections": (80.0, Unit.PERCENT, Severity.WARNING, 120.0, True),
     "disk_usage": (85.0, Unit.PERCENT, Severity.CRITICAL, 300.0, True),
     "memory_usage": (90.0, Unit.PERCENT, Severity.WARNING, 300.0, True),
+    "health_check": (1.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
+    "certificate_expiry": (14.0, Unit.NONE, Severity.WARNING, 0.0, True),
     "upload_failures": (0.1, Unit.RATIO, Severity.CRITICAL, 0.0, True),
     "operation_failures": (0.1, Unit.RATIO, Severity.CRITICAL, 0.0, True),
     "cpu_usage": (90.0, Unit.PERCENT, Severity.WARNING, 600.0, False),
@@ -34,7 +36,7 @@ def test_the_built_in_alerts_are_these():
         rule = builtin.rule
         limit = condition(rule.expr)
         assert limit is not None
-        assert limit.operator == ">"
+        assert limit.operator == ("<" if name in {"health_check", "certificate_expiry"} else ">")
         assert rule.keep_firing_for_seconds == 120.0
         found[name] = (limit.bound, rule.unit, rule.severity, rule.for_seconds, builtin.enabled)
     assert found == EXPECTED
@@ -86,7 +88,7 @@ def test_every_annotation_expands():
     labels = Labels({"job": "shop", "instance": "web-1", "http_route": "/pay", "system_device": "/dev/sda1"})
     for builtin in builtins().values():
         for text in builtin.rule.annotations.values():
-            assert expand(text, labels, 0.5).error == ""
+            assert expand(text, labels, 0.5, Surroundings(query=lambda *_: [])).error == ""
     summary = builtins()["error_rate"].rule.annotations["summary"]
     assert expand(summary, labels, 0.1234).text == "12.34% of the requests to shop fail"
 
