@@ -29,7 +29,18 @@ if TYPE_CHECKING:
     from otelmon.runtime.monitor import AlertCheck, Monitor
     from otelmon.runtime.snapshot import Snapshot
 
-__all__ = ["check_alert", "operation", "probe", "process_alert", "snapshot", "start", "stop", "watch_pool", "wrap"]
+__all__ = [
+    "check_alert",
+    "operation",
+    "probe",
+    "process_alert",
+    "snapshot",
+    "start",
+    "stop",
+    "watch_pool",
+    "watch_redis",
+    "wrap",
+]
 
 
 _Function = TypeVar("_Function", bound=Callable[[], Any])
@@ -128,6 +139,17 @@ def watch_pool(pool_or_engine: Any, name: str | None = None) -> None:
     from otelmon.instrument.sources import SOURCES
 
     SOURCES.pools.watch(pool_or_engine, name)
+
+
+def watch_redis(client_or_url: Any, name: str | None = None) -> None:
+    """Watch a Redis or Valkey server: PING by a connection of our own, its clients, its memory, the client's pool.
+
+    Takes a redis:// address, or a client of redis-py or valkey-py, blocking or asyncio (not of a cluster); raises
+    TypeError for anything else. The name is host:port/database unless given. The alert redis_connection looks at it.
+    """
+    from otelmon.instrument.sources import SOURCES
+
+    SOURCES.redis.watch(client_or_url, name)
 
 
 def stop() -> None:

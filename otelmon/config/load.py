@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from otelmon.config.discord import read_discord
 from otelmon.config.files import find_config, matching, shown
 from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, DEFAULT_MAX_SERIES, PagingMode, Settings
-from otelmon.config.sources import read_probes
+from otelmon.config.sources import read_probes, read_redis
 from otelmon.document.fields import Problems, as_boolean, set_fields
 from otelmon.document.load import read_document
 from otelmon.document.model import Scalar, Section, Value, describe, is_empty
@@ -32,7 +32,8 @@ from otelmon.variables import Variables
 
 _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
-    "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation", "probes", *POLICY_KEYS,
+    "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation", "probes", "redis",
+    *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -108,6 +109,7 @@ class _Reader:
             policy=read_policy(self.fields, self.problems),
             team=self.team(),
             probes=read_probes(self.fields),
+            redis=read_redis(self._scalars("redis"), self.problems),
             exclude_paths=self.exclude_paths(),
             runbook_base_url=self.runbook_base_url(),
             max_series=max_series or DEFAULT_MAX_SERIES,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr
 from otelmon.config.files import matching
 from otelmon.incidents.policy import Policy
 from otelmon.instrument.probes import ProbeSettings
+from otelmon.instrument.redis_watch import RedisSettings
 from otelmon.oncall.model import Mention
 from otelmon.oncall.people import Team
 from otelmon.rules.model import AlertingRule, Group, Severity
@@ -64,6 +65,7 @@ class Settings(BaseModel):
     policy: InstanceOf[Policy] = Policy()
     team: InstanceOf[Team] = Team()
     probes: tuple[InstanceOf[ProbeSettings], ...] = ()
+    redis: tuple[InstanceOf[RedisSettings], ...] = ()
     exclude_paths: tuple[str, ...] = ()
     runbook_base_url: str | None = None
     max_series: int = DEFAULT_MAX_SERIES

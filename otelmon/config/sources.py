@@ -1,13 +1,17 @@
-"""``probes:`` of otelmon.yaml: what is asked in the background, and how often."""
+"""``probes:`` and ``redis:`` of otelmon.yaml: what is asked in the background, and how often."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from otelmon.document.fields import Fields, Problems
 from otelmon.document.model import Entry, Listing, Scalar, Section, Value, describe
 from otelmon.duration import format_duration
+from otelmon.instrument.pools import address
 from otelmon.instrument.probes import HttpTarget, ProbeSettings, Rhythm, TcpTarget
+from otelmon.instrument.redis_watch import RedisSettings
 
 _RHYTHM = ("interval", "timeout", "failures", "successes")
 _HTTP = ("url", "method", "status", "body", "json", "headers", "latency_limit")
@@ -22,6 +26,23 @@ def read_probes(fields: Fields | None) -> tuple[ProbeSettings, ...]:
         return ()
     found = [_probe(entry, fields.problems) for entry in section.entries.values()]
     return tuple(each for each in found if each is not None)
+
+
+def read_redis(scalars: Sequence[Scalar], problems: Problems) -> tuple[RedisSettings, ...]:
+    """The Redis servers of a list of addresses, named by host, port and database."""
+    found: dict[str, RedisSettings] = {}
+    for scalar in scalars:
+        url = scalar.text.strip()
+        if not _is_address(url, schemes=("redis", "rediss", "unix")):
+            hint = "write redis://host:6379/0, rediss:// with TLS, or unix:///path"
+            problems.add(scalar, "is no address of a Redis server", key="redis", hint=hint)
+        elif find_spec("redis") is None:
+            problems.add(scalar, "nothing is installed to ask it with", key="redis", hint="pip install redis")
+        elif address(url) in found:
+            problems.add(scalar, "the same server stands here already", key="redis", hint="take one of the two away")
+        else:
+            found[address(url)] = RedisSettings(name=address(url), url=url)
+    return tuple(found.values())
 
 
 def _probe(entry: Entry, problems: Problems) -> ProbeSettings | None:
@@ -94,13 +115,14 @@ def _http(fields: Fields) -> HttpTarget | None:
     )
 
 
-def _is_address(url: str) -> bool:
+def _is_address(url: str, *, schemes: tuple[str, ...] = ("http", "https")) -> bool:
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 (raises where it is none)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
+    named = bool(parts.path if parts.scheme == "unix" else parts.hostname)
+    return parts.scheme in schemes and named and url.isprintable() and " " not in url
 
 
 def _statuses(fields: Fields) -> tuple[int, ...]:

@@ -91,7 +91,7 @@ class Watch:
         self._settled: list[RequestMiddleware] = []
         self.add(middlewares)
         self._host = HostSampler(self._pipeline.meter, faults=faults)
-        SOURCES.begin(self._pipeline.meter, faults, settings.probes)
+        SOURCES.begin(self._pipeline.meter, faults, probes=settings.probes, redis=settings.redis)
         self._lags = [
             EventLoopLag(self._pipeline.meter, middleware.lifecycle.loop)
             for middleware in middlewares

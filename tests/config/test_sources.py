@@ -56,6 +56,14 @@ def test_a_probe_has_a_target_a_rhythm_and_no_secret_in_what_it_shows(tmp_path: 
         assert secret not in repr(found)
 
 
+def test_redis_is_an_address_or_several_named_without_their_password(tmp_path: Path) -> None:
+    (one,) = settings(tmp_path, "redis: redis://otto:pass@cache.example.com:6379/2").redis
+    assert (one.name, one.url) == ("cache.example.com:6379/2", "redis://otto:pass@cache.example.com:6379/2")
+    assert "pass" not in repr(one)
+    found = settings(tmp_path, "redis: [rediss://a.example.com, 'unix:///run/redis.sock']").redis
+    assert [each.name for each in found] == ["a.example.com", "localhost/run/redis.sock"]
+
+
 @pytest.mark.parametrize(
     ("written", "place", "said"),
     [
@@ -69,6 +77,8 @@ def test_a_probe_has_a_target_a_rhythm_and_no_secret_in_what_it_shows(tmp_path: 
         ("probes: {shop: {url: 'https://a.b', methd: GET}}", "1:37", 'did you mean "method"?'),
         ("probes: {shop: {url: 'https://a.b', timeout: 20s}}", "1:46", "write a timeout of at most 15s"),
         ("probes: {shop: {url: 'https://a.b', interval: 5}}", "1:47", "write 5s for seconds"),
+        ("redis: [cache:6379]", "1:9", "write redis://host:6379/0"),
+        ("redis: ['redis://a:pass@b', 'redis://c:pass@b']", "1:29", "the same server stands here already"),
         ("probes: [shop]", "1:9", "a section of keys expected"),
     ],
 )

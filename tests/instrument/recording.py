@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from opentelemetry.sdk.metrics import MeterProvider
 from otelmon.collect.meter import OwnMeter
 from otelmon.collect.reader import Reader
 from otelmon.faults import Faults
-from otelmon.instrument.probes import ProbeSettings
 from otelmon.instrument.sources import Sources
 from tests.e2e.simulation import Simulation
 
@@ -20,13 +19,13 @@ from tests.e2e.simulation import Simulation
 class Recording:
     """Sources that are measured by a provider of their own; ``value`` collects and reads one series."""
 
-    def __init__(self, sources: Sources, probes: Iterable[ProbeSettings]) -> None:
+    def __init__(self, sources: Sources, **configured: Any) -> None:
         self.faults = Faults()
         self.reader = Reader(faults=self.faults)
         self.provider = MeterProvider(metric_readers=[self.reader], shutdown_on_exit=False)
         self.meter = OwnMeter(self.provider, "otelmon")
         self.sources = sources
-        sources.begin(self.meter, self.faults, probes)
+        sources.begin(self.meter, self.faults, **configured)
 
     def close(self) -> None:
         self.sources.end()
@@ -55,8 +54,9 @@ class Recording:
 
 
 @contextmanager
-def recording(sources: Sources, probes: Iterable[ProbeSettings] = ()) -> Iterator[Recording]:
-    found = Recording(sources, probes)
+def recording(sources: Sources, **configured: Any) -> Iterator[Recording]:
+    """Sources that are measured; ``configured`` is what `Sources.begin` takes of the configuration."""
+    found = Recording(sources, **configured)
     try:
         yield found
     finally:

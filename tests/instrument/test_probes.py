@@ -104,7 +104,7 @@ def test_three_failures_are_down_two_successes_are_up_and_the_first_success_is_e
 
 def page_once(endpoint: Endpoint, folder: Path, break_it: Callable[[], None], mend: Callable[[], None]) -> str:
     """Let it work, break it, mend it; the text of the one page."""
-    with recording(Sources(), [http(endpoint, 0.3, json={"status": "ok"})]) as recorded:
+    with recording(Sources(), probes=[http(endpoint, 0.3, json={"status": "ok"})]) as recorded:
         process = simulation(recorded, folder)
         second = asking(recorded, process)
         process.run(120, second)
@@ -140,7 +140,7 @@ def test_an_endpoint_that_hangs_pages_once(endpoint: Endpoint, tmp_path: Path) -
 
 
 def test_a_single_failure_pages_nobody(endpoint: Endpoint, tmp_path: Path) -> None:
-    with recording(Sources(), [http(endpoint)]) as recorded:
+    with recording(Sources(), probes=[http(endpoint)]) as recorded:
         process = simulation(recorded, tmp_path)
         second = asking(recorded, process)
         process.run(60, second)
@@ -157,21 +157,21 @@ def test_a_certificate_that_has_expired_pages_once_and_one_that_ends_soon_warns(
 ) -> None:
     old = make_certificate(tmp_path / "old.pem", days=-1)
     trusted(old)
-    with served(old) as endpoint, recording(Sources(), [http(endpoint)]) as recorded:
+    with served(old) as endpoint, recording(Sources(), probes=[http(endpoint)]) as recorded:
         process = simulation(recorded, tmp_path)
         process.run(300, asking(recorded, process))
         assert [name for _, name in process.triggered] == ["health_check"]
         assert "certificate has expired" in str(process.paged_at[0][1])
     soon = make_certificate(tmp_path / "soon.pem", days=5)
     trusted(soon)
-    with served(soon) as endpoint, recording(Sources(), [http(endpoint)]) as recorded:
+    with served(soon) as endpoint, recording(Sources(), probes=[http(endpoint)]) as recorded:
         process = simulation(recorded, tmp_path)
         process.run(300, asking(recorded, process))
         assert [name for _, name in process.triggered] == ["certificate_expiry"]
         assert "5.0 days" in str(process.paged_at[0][1])
     fresh = make_certificate(tmp_path / "fresh.pem", days=80)
     trusted(fresh)
-    with served(fresh) as endpoint, recording(Sources(), [http(endpoint)]) as recorded:
+    with served(fresh) as endpoint, recording(Sources(), probes=[http(endpoint)]) as recorded:
         process = simulation(recorded, tmp_path)
         process.run(300, asking(recorded, process))
         assert process.triggered == []

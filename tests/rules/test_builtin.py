@@ -22,6 +22,7 @@ EXPECTED = {
     "database_connections": (80.0, Unit.PERCENT, Severity.WARNING, 120.0, True),
     "disk_usage": (85.0, Unit.PERCENT, Severity.CRITICAL, 300.0, True),
     "memory_usage": (90.0, Unit.PERCENT, Severity.WARNING, 300.0, True),
+    "redis_connection": (1.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
     "health_check": (1.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
     "certificate_expiry": (14.0, Unit.NONE, Severity.WARNING, 0.0, True),
     "upload_failures": (0.1, Unit.RATIO, Severity.CRITICAL, 0.0, True),
@@ -36,7 +37,7 @@ def test_the_built_in_alerts_are_these():
         rule = builtin.rule
         limit = condition(rule.expr)
         assert limit is not None
-        assert limit.operator == ("<" if name in {"health_check", "certificate_expiry"} else ">")
+        assert limit.operator == ("<" if name in {"redis_connection", "health_check", "certificate_expiry"} else ">")
         assert rule.keep_firing_for_seconds == 120.0
         found[name] = (limit.bound, rule.unit, rule.severity, rule.for_seconds, builtin.enabled)
     assert found == EXPECTED
