@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from otelmon.instrument.operations import Operation
+    from otelmon.instrument.queues import Queue
     from otelmon.runtime.monitor import AlertCheck, Monitor
     from otelmon.runtime.snapshot import Snapshot
 
@@ -129,6 +130,20 @@ def probe(
     return declare
 
 
+def queue(
+    name: str, *, depth: Callable[[], int] | None = None, oldest_age: Callable[[], float | None] | None = None
+) -> Queue:
+    """Watch a queue of your own: ``emails = otelmon.queue("emails", depth=..., oldest_age=...)``.
+
+    ``depth`` returns how many jobs wait, ``oldest_age`` how many seconds the oldest has; both are called in a thread of
+    the background every 15 s. ``emails.started(enqueued_at)`` records how long a job has waited. The alert queue_delay
+    looks at both. For Celery and RQ see `watch_queue`.
+    """
+    from otelmon.instrument.sources import SOURCES
+
+    return SOURCES.queues.declare(name, depth, oldest_age)
+
+
 def watch_pool(pool_or_engine: Any, name: str | None = None) -> None:
     """Watch a pool of database connections from the start, under a name of your choice.
 
@@ -139,6 +154,19 @@ def watch_pool(pool_or_engine: Any, name: str | None = None) -> None:
     from otelmon.instrument.sources import SOURCES
 
     SOURCES.pools.watch(pool_or_engine, name)
+
+
+def watch_queue(celery_app_or_rq_queue: Any, name: str | None = None) -> None:
+    """Watch what waits in the queues of a Celery application (Redis as its broker), or in a queue of RQ.
+
+    ``name`` is one queue of the Celery application (default: all that it is configured with), or another name for that
+    of RQ. How long jobs wait until they start is recorded without this call, in the workers where otelmon runs. Raises
+    TypeError for anything else.
+    """
+    from otelmon.instrument.queues import watch_library
+    from otelmon.instrument.sources import SOURCES
+
+    watch_library(SOURCES.queues, celery_app_or_rq_queue, name)
 
 
 def watch_redis(client_or_url: Any, name: str | None = None) -> None:

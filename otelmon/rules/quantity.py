@@ -14,6 +14,8 @@ from otelmon.rules.model import Unit
 
 _QUANTITY = re.compile(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*(%|[a-zA-Z]*)")
 _MILLISECONDS = {"ms": 1.0, "s": 1000.0, "m": 60_000.0, "min": 60_000.0, "h": 3_600_000.0}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_LONGEST_SECONDS = 7 * 86_400.0
 _BYTES = {
     "B": 1.0,
     "kB": 1e3,
@@ -55,6 +57,8 @@ def parse_threshold(text: str, unit: Unit) -> float:
             return _percent(number, suffix, text)
         case Unit.MILLISECONDS:
             return _milliseconds(number, suffix, text)
+        case Unit.SECONDS:
+            return _seconds(number, suffix, text)
         case _:
             if suffix:
                 raise QuantityError(f"{_shown(text)} has a unit, and this rule has none", "write a number")
@@ -116,10 +120,23 @@ def _milliseconds(number: float, suffix: str, text: str) -> float:
     return value
 
 
+def _seconds(number: float, suffix: str, text: str) -> float:
+    if suffix and suffix not in _SECONDS:
+        raise QuantityError(f"{_shown(text)} is no time", f"write {_example(Unit.SECONDS)}")
+    value = number * _SECONDS.get(suffix, 1.0)
+    if not 0 < value <= _LONGEST_SECONDS:
+        raise QuantityError(f"{_shown(text)} is out of bounds", "write more than 0 and at most 7d")
+    return value
+
+
 def _example(unit: Unit) -> str:
-    return {Unit.RATIO: "0.05 or 5%", Unit.PERCENT: "85 or 85%", Unit.MILLISECONDS: "1000, 800ms or 1s"}.get(
-        unit, "a number"
-    )
+    examples = {
+        Unit.RATIO: "0.05 or 5%",
+        Unit.PERCENT: "85 or 85%",
+        Unit.MILLISECONDS: "1000, 800ms or 1s",
+        Unit.SECONDS: "300, 5m or 1h",
+    }
+    return examples.get(unit, "a number")
 
 
 def _shown(text: str) -> str:

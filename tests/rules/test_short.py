@@ -21,7 +21,7 @@ disk_usage: {threshold: 85, severity: critical}
 """
 ON_BY_DEFAULT = [
     "error_rate", "route_error_rate", "response_time", "database_connections", "disk_usage", "memory_usage",
-    "redis_connection", "health_check", "certificate_expiry", "upload_failures", "operation_failures",
+    "redis_connection", "queue_delay", "health_check", "certificate_expiry", "upload_failures", "operation_failures",
 ]  # fmt: skip
 
 
@@ -204,8 +204,8 @@ def test_built_in_gauges_go_on_firing_without_data_and_ratios_do_not():
     found = rules("cpu_usage: on")
     kept = {name for name, rule in found.items() if rule.no_data is NoData.KEEP}
     assert kept == {
-        "database_connections", "disk_usage", "memory_usage", "cpu_usage", "redis_connection", "health_check",
-        "certificate_expiry",
+        "database_connections", "disk_usage", "memory_usage", "cpu_usage", "redis_connection", "queue_delay",
+        "health_check", "certificate_expiry",
     }  # fmt: skip
     assert rules("disk_usage: {no_data: resolve}")["disk_usage"].no_data is NoData.RESOLVE
 
