@@ -69,10 +69,10 @@ def _taking(original: Any, exhausted: tuple[type[BaseException], ...], waits: Ca
     @wraps(original)
     def take(self: Any, *args: Any, **kwargs: Any) -> Any:
         pools = current()
-        watched = None if pools is None else pools.adopted(self)
+        watched = None if pools is None else pools.of(self) or pools.adopted(self)
         if pools is None or watched is None:
             return original(self, *args, **kwargs)
-        waiting = watched.waiting if waits(self) else []
+        waiting = _waiting(pools, watched, self, waits)
         waiting.append(None)
         began = perf_counter()
         try:
@@ -92,10 +92,10 @@ def _taking_async(original: Any, exhausted: tuple[type[BaseException], ...], wai
     @wraps(original)
     async def take(self: Any, *args: Any, **kwargs: Any) -> Any:
         pools = current()
-        watched = None if pools is None else pools.adopted(self)
+        watched = None if pools is None else pools.of(self) or pools.adopted(self)
         if pools is None or watched is None:
             return await original(self, *args, **kwargs)
-        waiting = watched.waiting if waits(self) else []
+        waiting = _waiting(pools, watched, self, waits)
         waiting.append(None)
         began = perf_counter()
         try:
@@ -112,9 +112,10 @@ def _taking_async(original: Any, exhausted: tuple[type[BaseException], ...], wai
 
 
 def _taken(pools: Pools, watched: WatchedPool, connection: Any, began: float) -> Any:
-    taken_at = perf_counter()
-    watched.take(id(connection), taken_at)
-    pools.waited(watched, taken_at - began)
+    try:
+        pools.taken(watched, id(connection), began)
+    except Exception as error:  # noqa: BLE001 (the application has its connection)
+        pools.failed("what is taken from a pool cannot be measured", error)
     return connection
 
 
@@ -126,12 +127,19 @@ def _giving(original: Any) -> Any:
         pools = current()
         watched = None if pools is None else pools.of(self)
         if pools is not None and watched is not None:
-            taken_at = watched.leases.pop(id(connection), None)
-            if taken_at is not None:
-                pools.used(watched, perf_counter() - taken_at)
+            pools.given_back(watched, id(connection))
         return original(self, connection, *args, **kwargs)
 
     return give
+
+
+def _waiting(pools: Pools, watched: WatchedPool, pool: Any, exhausted: Callable[[Any], bool]) -> list[None]:
+    """Where a request that begins now is counted: among those who wait, or nowhere."""
+    try:
+        return watched.waiting if exhausted(pool) else []
+    except Exception as error:  # noqa: BLE001 (the application waits all the same)
+        pools.failed("those who wait for a connection cannot be counted", error)
+        return []
 
 
 def _read_psycopg(watched: WatchedPool, pool: Any) -> PoolCounts | None:

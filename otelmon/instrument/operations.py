@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, cast
 from opentelemetry.metrics import Counter, Histogram, Meter
 
 from otelmon.faults import Faults
+from otelmon.instrument.deferred import Deferred
 
 _DURATION = "otelmon.operation.duration"
 _BYTES = "otelmon.operation.io"
@@ -39,7 +40,8 @@ class Operations:
     ``otelmon.operation.outcome`` (success, failure, aborted) and ``error.type`` of a failure.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deferred: Deferred) -> None:
+        self._deferred = deferred
         self._duration: Histogram | None = None
         self._bytes: Counter | None = None
         self._faults = Faults()
@@ -70,9 +72,9 @@ class Operations:
                 attributes["otelmon.operation.outcome"] = "failure" if failed else "aborted"
                 if failed:
                     attributes["error.type"] = _error_type(error)
-            duration.record(seconds, attributes)
+            self._deferred.add(duration.record, seconds, attributes)
             if size:
-                counter.add(size, {"otelmon.operation.name": name})
+                self._deferred.add(counter.add, size, {"otelmon.operation.name": name})
         except Exception as fault:  # noqa: BLE001 (the operation itself went well, or raises its own error)
             self._faults.add("operation", "an operation could not be counted", fault)
 

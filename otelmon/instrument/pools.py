@@ -10,12 +10,14 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from otelmon.faults import Faults
+from otelmon.instrument.deferred import Deferred
 
 NAME = "db.client.connection.pool.name"
 _STATE = "db.client.connection.state"
@@ -51,7 +53,7 @@ class WatchedPool:
         self.name = name
         self.owner: Callable[[], Any] = _reference(owner)
         self.read = read
-        self.inner: Any = None
+        self.inner: Callable[[], Any] = lambda: None
         self.attributes = {NAME: name}
         self.waiting: list[None] = []
         self.leases: dict[int, float] = {}
@@ -88,7 +90,8 @@ class Pools:
     semantic conventions define them, by ``db.client.connection.pool.name``.
     """
 
-    def __init__(self, adapters: Sequence[Adapter]) -> None:
+    def __init__(self, adapters: Sequence[Adapter], deferred: Deferred) -> None:
+        self._deferred = deferred
         self._adapters = adapters
         self._named: list[tuple[Any, str | None]] = []
         self._watched: dict[int, WatchedPool] = {}
@@ -140,8 +143,12 @@ class Pools:
             adapter = self._adapter(pool)
             return None if adapter is None else adapter.adopt(self, pool, name)
         except Exception as error:  # noqa: BLE001 (the application's connection matters more)
-            self._faults.add("pool", f"a pool of {type(pool).__module__} cannot be watched", error)
+            self.failed(f"a pool of {type(pool).__module__} cannot be watched", error)
             return None
+
+    def failed(self, message: str, error: Exception) -> None:
+        """Count a fault of a hook; the application's connection is not touched by it."""
+        self._faults.add("pool", message, error)
 
     def of(self, owner: object) -> WatchedPool | None:
         """The pool that was added for this object of the library."""
@@ -164,15 +171,18 @@ class Pools:
         self._watched[id(owner)] = watched
         return watched
 
-    def waited(self, watched: WatchedPool, seconds: float) -> None:
-        """A connection was obtained after so long."""
+    def taken(self, watched: WatchedPool, key: int, began: float) -> None:
+        """A connection that was asked for then (perf_counter seconds) is obtained now."""
+        taken_at = perf_counter()
+        watched.take(key, taken_at)
         if self._wait_time is not None:
-            self._wait_time.record(seconds, watched.attributes)
+            self._deferred.add(self._wait_time.record, taken_at - began, watched.attributes)
 
-    def used(self, watched: WatchedPool, seconds: float) -> None:
-        """A connection was given back after so long."""
-        if self._use_time is not None:
-            self._use_time.record(seconds, watched.attributes)
+    def given_back(self, watched: WatchedPool, key: int) -> None:
+        """A connection is given back now."""
+        taken_at = watched.leases.pop(key, None)
+        if self._use_time is not None and taken_at is not None:
+            self._deferred.add(self._use_time.record, perf_counter() - taken_at, watched.attributes)
 
     def sample(self) -> None:
         """Read every pool, for the next collection. Never raises; nothing here waits."""

@@ -11,6 +11,7 @@ from opentelemetry.metrics import Meter
 
 from otelmon.faults import Faults
 from otelmon.instrument.background import Background
+from otelmon.instrument.deferred import Deferred
 from otelmon.instrument.driver_pools import AsyncpgAdapter, PsycopgAdapter
 from otelmon.instrument.job_queues import hook
 from otelmon.instrument.operations import Operations
@@ -25,10 +26,11 @@ class Sources:
     """What one process has shown or named; whoever watches it gives a meter and runs ``background``."""
 
     def __init__(self) -> None:
-        self.operations = Operations()
+        self._deferred = Deferred()
+        self.operations = Operations(self._deferred)
         self.background = Background()
         self.probes = Probes()
-        self.pools = Pools([SqlalchemyAdapter(), PsycopgAdapter(), AsyncpgAdapter()])
+        self.pools = Pools([SqlalchemyAdapter(), PsycopgAdapter(), AsyncpgAdapter()], self._deferred)
         self.redis = RedisWatch(self.pools)
         self.queues = Queues()
         self._faults = Faults()
@@ -42,6 +44,7 @@ class Sources:
         redis: Iterable[RedisSettings] = (),
     ) -> None:
         """Measure with this meter from now on."""
+        self._deferred.begin(faults)
         self.operations.create_instruments(meter, faults)
         self.pools.begin(meter, faults)
         self.background.clear(faults)
@@ -54,6 +57,7 @@ class Sources:
 
     def sample(self) -> None:
         """Read what is in memory, just before each collection. Never raises, and waits for nothing."""
+        self._deferred.flush()
         self.pools.sample()
         self._hook_queues()
 

@@ -42,7 +42,7 @@ class SqlalchemyAdapter:
                 return None
             watched = pools.add(name or _name(owner), owner, _read)
         inner = getattr(owner, "pool", owner)
-        if watched is not None and (watched.inner is None or watched.inner() is not inner):
+        if watched is not None and watched.inner() is not inner:
             _wrap(watched, inner)
         return watched
 
@@ -60,21 +60,26 @@ def _hooked(original: Any) -> Any:
     @wraps(original)
     def raw_connection(self: Any) -> Any:
         pools = current()
-        watched = None if pools is None else pools.adopted(self)
-        if pools is None or watched is None:
+        if pools is None:
             return original(self)
+        watched = pools.of(self)
+        if watched is None or watched.inner() is not self.pool:
+            watched = pools.adopted(self)
+            if watched is None:
+                return original(self)
         began = perf_counter()
         try:
             connection = original(self)
         except exhausted:
             watched.timeouts += 1
             raise
-        taken_at = perf_counter()
-        info = connection.record_info
-        if info is not None:  # detached already, by a listener
-            info[_LEASE] = watched
-            watched.take(id(info), taken_at)
-        pools.waited(watched, taken_at - began)
+        try:
+            info = connection.record_info
+            if info is not None:  # detached already, by a listener
+                info[_LEASE] = watched
+                pools.taken(watched, id(info), began)
+        except Exception as error:  # noqa: BLE001 (the application has its connection)
+            pools.failed("what is taken from SQLAlchemy's pool cannot be measured", error)
         return connection
 
     raw_connection.otelmon_hooked = True  # type: ignore[attr-defined]
@@ -83,12 +88,15 @@ def _hooked(original: Any) -> Any:
 
 def _given_back(_: Any, record: Any) -> None:
     """The pool's checkin and detach events."""
-    info = record.record_info
-    watched = info.pop(_LEASE, None)
-    taken_at = None if watched is None else watched.leases.pop(id(info), None)
     pools = current()
-    if pools is not None and taken_at is not None:
-        pools.used(watched, perf_counter() - taken_at)
+    try:
+        info = record.record_info
+        watched = info.pop(_LEASE, None)
+        if watched is not None and pools is not None:
+            pools.given_back(watched, id(info))
+    except Exception as error:  # noqa: BLE001 (the connection goes back all the same)
+        if pools is not None:
+            pools.failed("what is given back to SQLAlchemy's pool cannot be measured", error)
 
 
 def _base(pool: Any) -> Any:

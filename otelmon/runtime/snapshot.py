@@ -42,8 +42,8 @@ VIEWS = {
 _POOL = "db_client_connection_pool_name"
 _OPERATION = "otelmon_operation_name"
 _ATTEMPTS = (
-    f"sum by ({_OPERATION})"
-    " (increase(otelmon_operation_duration_seconds_count{{otelmon_operation_outcome{matches}}}[15m]))"
+    f"round(sum by ({_OPERATION})"
+    " (increase(otelmon_operation_duration_seconds_count{{otelmon_operation_outcome{matches}}}[15m])))"
 )
 
 # The views behind what has names of its own: the label that holds the name, and a view for each figure.
@@ -100,10 +100,10 @@ class QueueStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationStatus:
-    """An operation over the last 15 minutes, as increases: attempts that came to an end, and those that failed."""
+    """An operation over the last 15 minutes: attempts that came to an end, and those of them that failed."""
 
-    attempts: float | None = None
-    failures: float | None = None
+    attempts: float = 0.0
+    failures: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 import otelmon
+from otelmon.instrument.deferred import Deferred
 from otelmon.instrument.operations import Operation, Operations
 from otelmon.instrument.sources import Sources
 from tests.instrument.recording import Recording, recording, simulation
@@ -124,7 +125,14 @@ def test_without_a_monitor_an_operation_only_does_its_work() -> None:
 def test_what_cannot_be_counted_does_not_reach_the_application(recorded: Recording) -> None:
     recorded.sources.operations.ended([], 1.0, 0, None)  # type: ignore[arg-type]
     assert recorded.faults.counts["operation"] == 1
-    Operations().ended("upload", 1.0, 0, None)
+    Operations(Deferred()).ended("upload", 1.0, 0, None)
+
+
+def test_measurements_beyond_a_bound_are_lost_and_that_is_said(recorded: Recording) -> None:
+    for _ in range(60_010):
+        recorded.sources.operations.ended("upload", 0.1, 0, None)
+    assert recorded.value(NAME, otelmon__operation__name="upload") == 60_000
+    assert recorded.faults.counts["deferred"] == 10
 
 
 def test_uploads_that_fail_page_once_and_resolve_once(recorded: Recording, tmp_path: Path) -> None:

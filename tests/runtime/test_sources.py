@@ -60,7 +60,7 @@ def test_pools_probes_redis_queues_and_operations_named_before_the_start_are_in_
         assert found.queues == {"mails": QueueStatus(depth=3, oldest_age=7)}
         assert found.probes == {"licence": True, "health": True}
         assert found.redis == {}
-        until(lambda now: now.operations == {"video-upload": OperationStatus(attempts=1.0)})
+        until(lambda now: now.operations == {"video-upload": OperationStatus(attempts=1.0, failures=0.0)})
         assert json.loads(json.dumps(monitor.snapshot().as_dict()))["pools"] == {"shop": {"usage": 0.0, "pending": 0.0}}
         assert not monitor.faults.counts
     engine.dispose()
