@@ -110,7 +110,7 @@ def probe(
 
     The function takes no arguments and may be a coroutine function. It runs in a thread (and a loop) of its own; an
     exception, False, or more than ``timeout`` is a failure. Down after ``failures`` in a row, up after ``successes``;
-    the alert health_check looks at it. Durations are seconds, or texts such as "30s".
+    the alert health_check looks at it. Durations are seconds, or texts such as "30s"; an interval is 1 s at least.
     """
     from otelmon.duration import parse_duration
     from otelmon.instrument.probes import Rhythm
@@ -120,7 +120,10 @@ def probe(
         parse_duration(each) if isinstance(each, str) else float(each) for each in (interval, timeout)
     )
     rhythm = Rhythm(
-        interval_seconds=interval_seconds, timeout_seconds=timeout_seconds, failures=failures, successes=successes
+        interval_seconds=max(1.0, interval_seconds),
+        timeout_seconds=timeout_seconds,
+        failures=failures,
+        successes=successes,
     )
 
     def declare(function: _Function) -> _Function:

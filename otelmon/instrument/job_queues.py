@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
+from otelmon.instrument.pools import imported
 from otelmon.instrument.queues import Backlog, Queues
 
 _STAMP = "otelmon_enqueued_at"
@@ -23,9 +24,9 @@ def hook(queues: Callable[[], Queues | None]) -> None:
     at the stamp when it starts, in the process that runs the task. RQ: the worker's ``execute_job`` is hooked, which
     runs in the worker and not in the process that it forks for the job.
     """
-    if "celery.app.base" in sys.modules:
+    if imported("celery.app.base"):
         _hook_celery(queues)
-    if "rq.worker" in sys.modules:
+    if imported("rq.worker"):
         for kind in (sys.modules["rq.worker"].Worker, sys.modules["rq.worker"].SimpleWorker):
             if not hasattr(kind.execute_job, _HOOKED):
                 kind.execute_job = _timed(kind.execute_job, queues)

@@ -130,7 +130,7 @@ class Pools:
     def find(self) -> None:
         """Hook the libraries that the application has imported by now. Never raises."""
         for adapter in self._adapters:
-            if adapter.module in sys.modules:
+            if imported(adapter.module):
                 try:
                     adapter.hook()
                 except Exception as error:  # noqa: BLE001 (a library that has changed costs its own figures only)
@@ -202,7 +202,7 @@ class Pools:
         self._read = read
 
     def _adapter(self, pool: Any) -> Adapter | None:
-        return next((each for each in self._adapters if each.module in sys.modules and each.matches(pool)), None)
+        return next((each for each in self._adapters if imported(each.module) and each.matches(pool)), None)
 
     def _create_instruments(self, meter: Meter) -> None:
         prefix = "db.client.connection"
@@ -258,6 +258,12 @@ _current: Pools | None = None
 def current() -> Pools | None:
     """The pools that are measured now."""
     return _current
+
+
+def imported(name: str) -> bool:
+    """Whether the application has imported a module, to its end: another thread may be in the middle of it."""
+    module = sys.modules.get(name)
+    return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)
 
 
 def _reference(owner: Any) -> Callable[[], Any]:
