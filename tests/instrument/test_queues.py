@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,17 @@ def follow(recorded: Recording, process: Simulation) -> None:
     recorded.sources.queues.now = lambda: process.clock.now() + ahead
 
 
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """A worker of RQ takes over the signals of its process, which here is pytest's."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
 def celery_app(valkey: Any) -> Celery:
     app = Celery(f"shop-{uuid.uuid4()}", broker=f"redis://127.0.0.1:{valkey.port}/0", set_as_current=False)
     app.conf.broker_connection_retry_on_startup = True
@@ -78,7 +91,8 @@ def test_a_queue_of_rq_is_read_and_a_job_that_waits_pages_once(
     ((_, name),) = process.triggered
     assert name == "queue_delay"
     assert "mails" in str(process.paged_at[0][1])
-    SimpleWorker([queue], connection=client).work(burst=True)
+    with signals_kept():
+        SimpleWorker([queue], connection=client).work(burst=True)
     assert recorded.value(DELAY, otelmon__queue__name="mails") == 2
     process.run(900, second)
     assert len(process.triggered) == 1
