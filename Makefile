@@ -69,6 +69,7 @@ bench: .venv/test
 	@$(BIN)/python -m tests.benchmarks.collect
 	@$(BIN)/python -m tests.benchmarks.rules
 	@$(BIN)/python -m tests.benchmarks.oncall
+	@$(BIN)/python -m tests.benchmarks.sources
 	@$(BIN)/python -m tests.benchmarks.storm
 
 bench-delivery: .venv/test

@@ -21,15 +21,31 @@ your own tests).
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from otelmon.instrument.operations import Operation
+    from otelmon.instrument.queues import Queue
     from otelmon.runtime.monitor import AlertCheck, Monitor
     from otelmon.runtime.snapshot import Snapshot
 
-__all__ = ["check_alert", "process_alert", "snapshot", "start", "stop", "wrap"]
+__all__ = [
+    "check_alert",
+    "operation",
+    "probe",
+    "process_alert",
+    "snapshot",
+    "start",
+    "stop",
+    "watch_pool",
+    "watch_redis",
+    "wrap",
+]
+
+
+_Function = TypeVar("_Function", bound=Callable[[], Any])
 
 
 def start(app: Any = None, *, config: str | Path | None = None, paging: str | None = None) -> Monitor:
@@ -74,6 +90,98 @@ def check_alert(name: str, value: float) -> AlertCheck:
 def process_alert(name: str, value: float, context: Mapping[str, object] | None = None) -> None:
     """Put a value through an alert of the running monitor by hand; see ``Monitor.process_alert``."""
     _running().process_alert(name, value, context)
+
+
+def operation(name: str) -> Operation:
+    """Watch a piece of work: ``with otelmon.operation("video-upload") as op:``, ``async with``, or as a decorator.
+
+    Counts attempts, failures by error type, duration and, by ``op.add_bytes(n)``, bytes. The alerts upload_failures
+    (names with "upload" in them) and operation_failures look at them. Names are few and fixed: not one for each file.
+    """
+    from otelmon.instrument.operations import Operation
+    from otelmon.instrument.sources import SOURCES
+
+    return Operation(SOURCES.operations, name)
+
+
+def probe(
+    name: str, *, interval: str | float = 15.0, timeout: str | float = 5.0, failures: int = 3, successes: int = 2
+) -> Callable[[_Function], _Function]:
+    """Ask a function again and again whether all is well: ``@otelmon.probe("licence", interval="1m")``.
+
+    The function takes no arguments and may be a coroutine function. It runs in a thread (and a loop) of its own; an
+    exception, False, or more than ``timeout`` is a failure. Down after ``failures`` in a row, up after ``successes``;
+    the alert health_check looks at it. Durations are seconds, or texts such as "30s"; an interval is 1 s at least.
+    """
+    from otelmon.duration import parse_duration
+    from otelmon.instrument.probes import Rhythm
+    from otelmon.instrument.sources import SOURCES
+
+    interval_seconds, timeout_seconds = (
+        parse_duration(each) if isinstance(each, str) else float(each) for each in (interval, timeout)
+    )
+    rhythm = Rhythm(
+        interval_seconds=max(1.0, interval_seconds),
+        timeout_seconds=timeout_seconds,
+        failures=failures,
+        successes=successes,
+    )
+
+    def declare(function: _Function) -> _Function:
+        SOURCES.probes.declare(name, function, rhythm)
+        return function
+
+    return declare
+
+
+def queue(
+    name: str, *, depth: Callable[[], int] | None = None, oldest_age: Callable[[], float | None] | None = None
+) -> Queue:
+    """Watch a queue of your own: ``emails = otelmon.queue("emails", depth=..., oldest_age=...)``.
+
+    ``depth`` returns how many jobs wait, ``oldest_age`` how many seconds the oldest has; both are called in a thread of
+    the background every 15 s. ``emails.started(enqueued_at)`` records how long a job has waited. The alert queue_delay
+    looks at both. For Celery and RQ see `watch_queue`.
+    """
+    from otelmon.instrument.sources import SOURCES
+
+    return SOURCES.queues.declare(name, depth, oldest_age)
+
+
+def watch_pool(pool_or_engine: Any, name: str | None = None) -> None:
+    """Watch a pool of database connections from the start, under a name of your choice.
+
+    Without it the pools of SQLAlchemy, psycopg_pool and asyncpg are found when they are first used, and named by host
+    and database. Takes a SQLAlchemy Engine, AsyncEngine or Pool, or a pool of psycopg_pool or asyncpg; raises
+    TypeError for anything else.
+    """
+    from otelmon.instrument.sources import SOURCES
+
+    SOURCES.pools.watch(pool_or_engine, name)
+
+
+def watch_queue(celery_app_or_rq_queue: Any, name: str | None = None) -> None:
+    """Watch what waits in the queues of a Celery application (Redis as its broker), or in a queue of RQ.
+
+    ``name`` is one queue of the Celery application (default: all that it is configured with), or another name for that
+    of RQ. How long jobs wait until they start is recorded without this call, in the workers where otelmon runs. Raises
+    TypeError for anything else.
+    """
+    from otelmon.instrument.queues import watch_library
+    from otelmon.instrument.sources import SOURCES
+
+    watch_library(SOURCES.queues, celery_app_or_rq_queue, name)
+
+
+def watch_redis(client_or_url: Any, name: str | None = None) -> None:
+    """Watch a Redis or Valkey server: PING by a connection of our own, its clients, its memory, the client's pool.
+
+    Takes a redis:// address, or a client of redis-py or valkey-py, blocking or asyncio (not of a cluster); raises
+    TypeError for anything else. The name is host:port/database unless given. The alert redis_connection looks at it.
+    """
+    from otelmon.instrument.sources import SOURCES
+
+    SOURCES.redis.watch(client_or_url, name)
 
 
 def stop() -> None:

@@ -18,6 +18,7 @@ from otelmon.config.discord import read_discord
 from otelmon.config.files import find_config, matching, shown
 from otelmon.config.notifiers import read_fallback, read_notifiers, read_routes
 from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, DEFAULT_MAX_SERIES, DISCORD, LOG, PagingMode, Settings
+from otelmon.config.sources import read_probes, read_redis
 from otelmon.document.fields import Problems, as_boolean, set_fields
 from otelmon.document.load import read_document
 from otelmon.document.model import Scalar, Section, Value, describe, is_empty
@@ -35,7 +36,7 @@ from otelmon.variables import Variables
 _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
-    "runbooks", "notifiers", "fallback", "routes", NOTICES_KEY, *POLICY_KEYS,
+    "runbooks", "notifiers", "fallback", "routes", "probes", "redis", NOTICES_KEY, *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -119,6 +120,8 @@ class _Reader:
             notifiers=notifiers,
             fallback=read_fallback(fields, names, self.problems),
             routes=read_routes(fields, names, self.written_names("escalation"), self.problems),
+            probes=read_probes(self.fields),
+            redis=read_redis(self._scalars("redis"), self.problems),
             exclude_paths=self.exclude_paths(),
             runbook_base_url=self._address("runbook_base_url"),
             runbooks=self.runbooks(base),

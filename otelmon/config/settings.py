@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr
 
 from otelmon.config.files import matching
 from otelmon.incidents.policy import Policy
+from otelmon.instrument.probes import ProbeSettings
+from otelmon.instrument.redis_watch import RedisSettings
 from otelmon.oncall.model import Mention
 from otelmon.oncall.people import Team
 from otelmon.oncall.shifts_told import NoticeSettings
@@ -98,6 +100,8 @@ class Settings(BaseModel):
     policy: InstanceOf[Policy] = Policy()
     team: InstanceOf[Team] = Team()
     notices: InstanceOf[NoticeSettings] = NoticeSettings()
+    probes: tuple[InstanceOf[ProbeSettings], ...] = ()
+    redis: tuple[InstanceOf[RedisSettings], ...] = ()
     exclude_paths: tuple[str, ...] = ()
     runbook_base_url: str | None = None
     runbooks: Path | None = None

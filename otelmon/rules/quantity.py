@@ -26,7 +26,8 @@ _BYTES = {
 }
 # No service is meant to answer 95 % of its requests within less; 1 is taken for a second that was meant.
 _FEWEST_PLAIN_MILLISECONDS = 10.0
-_LONGEST_MILLISECONDS = 3_600_000.0
+# Of a unit of time: how many make a second, and the longest threshold in seconds, as people write it.
+_TIMES = {Unit.MILLISECONDS: (1000.0, 3600.0, "1h"), Unit.SECONDS: (1.0, 7 * 86_400.0, "7d")}
 
 
 class QuantityError(ValueError):
@@ -41,8 +42,8 @@ class QuantityError(ValueError):
 def parse_threshold(text: str, unit: Unit) -> float:
     """A threshold in the unit of its rule. Raises QuantityError."""
     match = _QUANTITY.fullmatch(text.strip())
-    if unit is Unit.MILLISECONDS and not (match and not match[2]):
-        duration = _duration_milliseconds(text)
+    if unit in _TIMES and not (match and not match[2]):
+        duration = _duration(text, unit)
         if duration is not None:
             return duration
     number = float(match[1]) if match else math.nan
@@ -58,6 +59,10 @@ def parse_threshold(text: str, unit: Unit) -> float:
             return _percent(number, suffix, text)
         case Unit.MILLISECONDS:
             return _milliseconds(number, suffix, text)
+        case Unit.SECONDS if not suffix:
+            return _in_bounds(number, unit, text)
+        case Unit.SECONDS:
+            raise QuantityError(f"{_shown(text)} is no time", f"write {_example(unit)}")
         case _:
             if suffix:
                 raise QuantityError(f"{_shown(text)} has a unit, and this rule has none", "write a number")
@@ -113,28 +118,33 @@ def _milliseconds(number: float, suffix: str, text: str) -> float:
         seconds, milliseconds = format_duration(number), _number(number * 1000)
         message = f"{_number(number)} would be {_number(number)} ms"
         raise QuantityError(message, f"write {seconds} or {milliseconds}, or {_number(number)}ms if that is meant")
-    return _in_bounds(number, text)
+    return _in_bounds(number, Unit.MILLISECONDS, text)
 
 
-def _duration_milliseconds(text: str) -> float | None:
+def _duration(text: str, unit: Unit) -> float | None:
     """A threshold that is written as a duration; None where it is none. The same words as for windows and waits."""
     try:
         seconds = read_duration(text)
     except (ValueError, OverflowError):
         return None
-    return _in_bounds(seconds * 1000, text)
+    return _in_bounds(seconds * _TIMES[unit][0], unit, text)
 
 
-def _in_bounds(milliseconds: float, text: str) -> float:
-    if not 0 < milliseconds <= _LONGEST_MILLISECONDS:
-        raise QuantityError(f"{_shown(text)} is out of bounds", "write more than 0 and at most 1h")
-    return milliseconds
+def _in_bounds(value: float, unit: Unit, text: str) -> float:
+    a_second, longest_seconds, longest = _TIMES[unit]
+    if not 0 < value <= longest_seconds * a_second:
+        raise QuantityError(f"{_shown(text)} is out of bounds", f"write more than 0 and at most {longest}")
+    return value
 
 
 def _example(unit: Unit) -> str:
-    return {Unit.RATIO: "0.05 or 5%", Unit.PERCENT: "85 or 85%", Unit.MILLISECONDS: "1000, 800ms or 1s"}.get(
-        unit, "a number"
-    )
+    examples = {
+        Unit.RATIO: "0.05 or 5%",
+        Unit.PERCENT: "85 or 85%",
+        Unit.MILLISECONDS: "1000, 800ms or 1s",
+        Unit.SECONDS: "300, 5m or 1h",
+    }
+    return examples.get(unit, "a number")
 
 
 def _shown(text: str) -> str:

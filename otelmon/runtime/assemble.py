@@ -32,7 +32,7 @@ from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.shifts import ShiftTeller
-from otelmon.runtime.snapshot import VIEWS
+from otelmon.runtime.snapshot import view_texts
 from otelmon.runtime.team import CurrentTeam
 from otelmon.server.links import Links
 from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
@@ -234,7 +234,7 @@ def retention_seconds(settings: Settings) -> float:
     from otelmon.promql.parse import parse
 
     lookbacks = [rule_lookback_seconds(rule) for group in settings.groups for rule in group.rules]
-    lookbacks += [lookback_seconds(parse(text)) for text in VIEWS.values()]
+    lookbacks += [lookback_seconds(parse(text)) for text in view_texts()]
     return max(_LEAST_LOOKBACK_SECONDS, *lookbacks) + 2 * settings.interval_seconds
 
 

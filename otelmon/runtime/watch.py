@@ -1,8 +1,8 @@
 """Watch: the threads of one watching process. The engine ticks in one, pages leave in another, OTLP in a third.
 
-A slow network therefore delays no tick, and a slow OTLP backend no page. Two more look at the rule files and answer
-`otelmon query`: neither a slow disk nor an impatient person delays a tick. All are daemon threads: an app that
-is killed is not held up by its monitor, and what they owe is in the state directory.
+A slow network therefore delays no tick, and a slow OTLP backend no page. One asks health endpoints. Two more look at
+the rule files and answer `otelmon query`: neither a slow disk nor an impatient person delays a tick. All are daemon
+threads: an app that is killed is not held up by its monitor, and what they owe is in the state directory.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from otelmon.instrument.host import HostSampler
 from otelmon.instrument.portable import settle
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.instrument.requests import RequestMiddleware
+from otelmon.instrument.sources import SOURCES
 from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.reload import Reloader, RuleFiles
 from otelmon.runtime.snapshot import Snapshot
@@ -91,6 +92,7 @@ class Watch:
         self._settled: list[RequestMiddleware] = []
         self.add(middlewares)
         self._host = HostSampler(self._pipeline.meter, faults=faults)
+        SOURCES.begin(self._pipeline.meter, faults, probes=settings.probes, redis=settings.redis)
         self._lags = [
             EventLoopLag(self._pipeline.meter, middleware.lifecycle.loop)
             for middleware in middlewares
@@ -99,6 +101,7 @@ class Watch:
         for lag in self._lags:
             lag.start()
         self._spawn("otelmon-engine", self._run)
+        self._spawn("otelmon-sources", partial(SOURCES.background.run, clock, self._stop))
 
     def add(self, middlewares: Sequence[RequestMiddleware]) -> None:
         """Settle who counts the requests of these apps, each once."""
@@ -136,6 +139,7 @@ class Watch:
             closing = threading.Thread(target=self._guard, args=("stop", close), name="otelmon-stop", daemon=True)
             closing.start()
             closing.join(max(_LEAST_CLOSE_SECONDS, remaining))
+        SOURCES.end()
         self._pipeline.close()
 
     def _now(self) -> float:
@@ -202,6 +206,7 @@ class Watch:
 
     def _sample_host(self) -> None:
         self._host.sample()
+        SOURCES.sample()
         for lag in self._lags:
             lag.sample()
 

@@ -67,7 +67,11 @@ class _SqliteDatabase:
     def __init__(self, path: str) -> None:
         self.path = path
         # Nothing is read from a URL: a path may have any characters.
-        self._engine = create_engine("sqlite://", creator=self._connect, poolclass=StaticPool)
+        # Not one of the application's databases, which are watched.
+        options = {"otelmon_unwatched": True}
+        self._engine = create_engine(
+            "sqlite://", creator=self._connect, poolclass=StaticPool, execution_options=options
+        )
         event.listen(self._engine, "begin", _begin)
 
     @contextlib.contextmanager

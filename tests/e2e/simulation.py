@@ -46,6 +46,7 @@ class Simulation:
         reader: Reader | None = None,
         notifier: Notifier | None = None,
         environ: Mapping[str, str] | None = None,
+        sample: Callable[[], None] = lambda: None,
     ) -> None:
         environ = {"OTEL_SERVICE_NAME": "shop", "OTELMON_STATE_DIR": str(config.parent), **(environ or {})}
         self.settings: Settings = load_settings(config, environ=environ, directory=config.parent)
@@ -66,7 +67,7 @@ class Simulation:
             routing=fixed(["discord"], self.settings.discord.mention),
             about=about(self.settings),
             faults=self.faults,
-            sample_host=lambda: None,
+            sample_host=sample,
             current_team=CurrentTeam(self.settings.team, self.disk, self.faults),
             team=self.settings.team,
             shifts=ShiftTeller(self.settings.notices, self.faults),

@@ -13,7 +13,7 @@ from otelmon.rules.builtin import builtin_text, builtins
 from otelmon.rules.load import load_rules
 from otelmon.rules.model import Severity, Unit
 from otelmon.rules.runbooks import HEADINGS, first_steps, runbook_link, runbook_text
-from otelmon.rules.template import expand
+from otelmon.rules.template import Surroundings, expand
 
 EXPECTED = {
     "error_rate": (0.05, Unit.RATIO, Severity.CRITICAL, 0.0, True),
@@ -23,6 +23,12 @@ EXPECTED = {
     "disk_usage": (85.0, Unit.PERCENT, Severity.CRITICAL, 300.0, True),
     "memory_usage": (90.0, Unit.PERCENT, Severity.WARNING, 300.0, True),
     "page_delivery": (0.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
+    "redis_connection": (1.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
+    "queue_delay": (300.0, Unit.SECONDS, Severity.WARNING, 0.0, True),
+    "health_check": (1.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
+    "certificate_expiry": (14.0, Unit.NONE, Severity.WARNING, 0.0, True),
+    "upload_failures": (0.1, Unit.RATIO, Severity.CRITICAL, 0.0, True),
+    "operation_failures": (0.1, Unit.RATIO, Severity.CRITICAL, 0.0, True),
     "cpu_usage": (90.0, Unit.PERCENT, Severity.WARNING, 600.0, False),
 }
 
@@ -33,7 +39,7 @@ def test_the_built_in_alerts_are_these():
         rule = builtin.rule
         limit = condition(rule.expr)
         assert limit is not None
-        assert limit.operator == ">"
+        assert limit.operator == ("<" if name in {"redis_connection", "health_check", "certificate_expiry"} else ">")
         assert rule.keep_firing_for_seconds == (600.0 if name == "page_delivery" else 120.0)
         found[name] = (limit.bound, rule.unit, rule.severity, rule.for_seconds, builtin.enabled)
     assert found == EXPECTED
@@ -75,15 +81,17 @@ def test_an_exception_after_the_status_counts_and_a_client_that_hangs_up_does_no
         assert re.fullmatch(pattern, harmless), harmless
 
 
-def test_the_rules_look_back_over_five_minutes():
-    assert {lookback_seconds(builtin.rule.expr) for builtin in builtins().values()} == {300.0}
+def test_the_rules_look_back_over_five_minutes_or_a_little_more_and_those_of_operations_over_fifteen():
+    found = {name: lookback_seconds(builtin.rule.expr) for name, builtin in builtins().items()}
+    longer = {"database_connections": 360.0, "upload_failures": 900.0, "operation_failures": 900.0}
+    assert found == dict.fromkeys(EXPECTED, 300.0) | longer
 
 
 def test_every_annotation_expands():
     labels = Labels({"job": "shop", "instance": "web-1", "http_route": "/pay", "system_device": "/dev/sda1"})
     for builtin in builtins().values():
         for text in builtin.rule.annotations.values():
-            assert expand(text, labels, 0.5).error == ""
+            assert expand(text, labels, 0.5, Surroundings(query=lambda *_: [])).error == ""
     summary = builtins()["error_rate"].rule.annotations["summary"]
     assert expand(summary, labels, 0.1234).text == "12.34% of the requests to shop fail"
 

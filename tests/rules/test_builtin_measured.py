@@ -157,6 +157,19 @@ def test_each_connection_pool_is_measured_against_its_maximum():
     assert found == {Labels({"job": "shop", "instance": "web-1", pool: "orders"}): pytest.approx(90.0)}
 
 
+def test_those_who_wait_for_a_connection_and_those_who_gave_up_count_too():
+    pool = {"db_client_connection_pool_name": "shop"}
+    used = gauge("db_client_connection_count", 5.0, **pool, db_client_connection_state="used")
+    most = gauge("db_client_connection_max", 10.0, **pool)
+    waiting = gauge("db_client_connection_pending_requests", 4.0, **pool)
+    assert fired("database_connections", [*used, *most]) == {}
+    assert list(fired("database_connections", [*used, *most, *waiting]).values()) == [pytest.approx(90.0)]
+    labels = Labels({"__name__": "db_client_connection_timeouts_total", "job": "shop", "instance": "web-1", **pool})
+    gave_up = [Sample(labels=labels, at=at * INTERVAL, value=float(at)) for at in range(41)]
+    found = fired("database_connections", [*used, *most, *waiting, *gave_up])
+    assert list(found.values()) == [pytest.approx(130.0)]  # 5 in use, 4 waiting, 4 gave up in the last minute
+
+
 def test_nothing_fires_where_nothing_is_measured():
     for name in builtins():
         assert fired(name, []) == {}

@@ -28,6 +28,9 @@ from otelmon.rules.quantity import QuantityError, parse_percentile, parse_thresh
         ("5 minutes", Unit.MILLISECONDS, 300000.0),
         ("1m30s", Unit.MILLISECONDS, 90000.0),
         ("2 seconds", Unit.MILLISECONDS, 2000.0),
+        ("300", Unit.SECONDS, 300.0),
+        ("5m", Unit.SECONDS, 300.0),
+        ("2d", Unit.SECONDS, 172_800.0),
         ("20", Unit.NONE, 20.0),
     ],
 )
@@ -58,6 +61,8 @@ def test_a_threshold_is_read_in_the_unit_of_its_rule(text, unit, expected):
         ("2h", Unit.MILLISECONDS, "2h is out of bounds", "at most 1h"),
         ("0", Unit.MILLISECONDS, "0 is out of bounds", "more than 0"),
         ("soon", Unit.MILLISECONDS, "soon is no threshold", "write 1000, 800ms or 1s"),
+        ("5%", Unit.SECONDS, "5% is no time", "write 300, 5m or 1h"),
+        ("8d", Unit.SECONDS, "8d is out of bounds", "at most 7d"),
         ("20%", Unit.NONE, "20% has a unit", "write a number"),
     ],
 )

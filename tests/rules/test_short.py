@@ -22,6 +22,7 @@ disk_usage: {threshold: 85, severity: critical}
 ON_BY_DEFAULT = [
     "error_rate", "route_error_rate", "response_time", "database_connections", "disk_usage", "memory_usage",
     "page_delivery",
+    "redis_connection", "queue_delay", "health_check", "certificate_expiry", "upload_failures", "operation_failures",
 ]  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def test_tuning_every_built_in_rule_changes_what_it_says():
         limit = condition(expr)
         assert limit is not None
         assert limit.bound == 0.125, name
-        assert lookback_seconds(expr) == (420.0 if builtin.has_window else 300.0), name
+        assert lookback_seconds(expr) == (420.0 if builtin.has_window else lookback_seconds(builtin.rule.expr)), name
         assert ("[5m]" in text) is False
         assert (">= 7" in text) is builtin.has_at_least
 
@@ -203,7 +204,10 @@ def test_an_empty_section_of_alerts_is_the_defaults():
 def test_built_in_gauges_go_on_firing_without_data_and_ratios_do_not():
     found = rules("cpu_usage: on")
     kept = {name for name, rule in found.items() if rule.no_data is NoData.KEEP}
-    assert kept == {"database_connections", "disk_usage", "memory_usage", "cpu_usage"}
+    assert kept == {
+        "database_connections", "disk_usage", "memory_usage", "cpu_usage", "redis_connection", "queue_delay",
+        "health_check", "certificate_expiry",
+    }  # fmt: skip
     assert rules("disk_usage: {no_data: resolve}")["disk_usage"].no_data is NoData.RESOLVE
 
 

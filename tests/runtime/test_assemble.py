@@ -32,7 +32,7 @@ def test_the_storages_of_an_engine_that_cannot_be_made_are_closed(
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr(module, "SqliteStorage", Watched)
-    monkeypatch.setattr(module, "make_notifier", broken)
+    monkeypatch.setattr(module, "make_notifiers", broken)
     settings = load_settings(
         None, environ={"HOME": "/", "OTELMON_STATE_DIR": str(tmp_path), "OTEL_SERVICE_NAME": "shop"}, directory=tmp_path
     )

@@ -83,7 +83,7 @@ def test_an_alert_that_does_not_exist_is_an_error_that_lists_those_that_do(confi
     configure("alerts: {disk_usage: off}\n")
     otelmon.start()
     for name in ("errorrate", "disk_usage"):
-        with pytest.raises(ConfigError, match=f"there is no alert '{name}'.*error_rate, memory_usage"):
+        with pytest.raises(ConfigError, match=f"there is no alert '{name}'.*error_rate, health_check, memory_usage"):
             otelmon.check_alert(name, 1.0)
         with pytest.raises(ConfigError, match=f"there is no alert '{name}'"):
             otelmon.process_alert(name, 1.0)
@@ -127,6 +127,11 @@ def test_what_was_not_measured_is_none_and_the_host_is_measured_without_an_app()
         "disk_usage",
         "memory_usage",
         "cpu_usage",
+        "pools",
+        "redis",
+        "probes",
+        "queues",
+        "operations",
     }
 
 
