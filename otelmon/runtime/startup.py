@@ -47,6 +47,8 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str)
             "critical pages ping nobody; set DISCORD_ROLE_ID, "
             "or discord: {mention: {critical: [role: ID]}} in otelmon.yaml"
         )
+    for name in settings.unknown_webhooks():
+        yield f"an escalation step pages {name!r}, and no notifier has this name; write notifiers: {{{name}: ...}}"
     if (settings.public_url or "").startswith("http:") and not _is_local(settings.public_url or ""):
         yield "public_url is without TLS: whoever reads along may acknowledge; write https:// if the app is reached so"
     file_system = file_system_of(settings.state_dir, mounts)
