@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
 from otelmon.clock import Clock
@@ -32,10 +32,18 @@ class Worker:
     occurrence until that notifier delivers again, and the page is kept.
 
     ``delivered``, ``retried`` and ``rejected`` count outcomes since the start; ``failures`` what storage or a notifier
-    raised. ``next_retry_at`` is the earliest retry that is known and still to come.
+    raised. ``next_retry_at`` is the earliest retry that is known and still to come. ``may_send`` is asked between claim
+    and send: a process that was stopped there, and wakes up when another has taken over, leaves the page to that one.
     """
 
-    def __init__(self, storage: Outbox, notifiers: Mapping[str, Notifier], clock: Clock) -> None:
+    def __init__(
+        self,
+        storage: Outbox,
+        notifiers: Mapping[str, Notifier],
+        clock: Clock,
+        *,
+        may_send: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.delivered = 0
         self.retried = 0
         self.rejected = 0
@@ -44,6 +52,7 @@ class Worker:
         self._storage = storage
         self._notifiers = dict(notifiers)
         self._clock = clock
+        self._may_send = may_send
         self._troubled: set[str] = set()
         self._unrecorded: dict[str, tuple[Outcome, datetime]] = {}
 
@@ -68,6 +77,8 @@ class Worker:
                 break
             if owed.page.id in self._unrecorded:  # sent before; only the record of it still fails
                 continue
+            if not self._may_send():
+                break
             outcome = self._outcome(owed, moment)
             self._count(owed, outcome)
             sent += outcome.kind is OutcomeKind.DELIVERED

@@ -6,13 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from otelmon.clock import Clock
-from otelmon.collect.collector import Collector
-from otelmon.collect.export import OtlpExport, exporter_from_environment
-from otelmon.collect.pipeline import Pipeline
 from otelmon.config.settings import Settings
-from otelmon.errors import StateError
 from otelmon.faults import Faults
-from otelmon.instrument.recorder import RequestRecorder
 from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.log import LogNotifier
@@ -25,8 +20,9 @@ from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.member import Member
 from otelmon.runtime.snapshot import VIEWS
-from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
+from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.window.window import Window
 
@@ -38,57 +34,39 @@ _LEAST_LOOKBACK_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """An engine, the workers that deliver what it owes, and the export to OTLP where one is configured."""
+    """What evaluates and pages: an engine, and the workers that deliver what it owes."""
 
     engine: Engine
     workers: Sequence[Worker]
     notifier: Notifier
-    export: OtlpExport | None
-    storages: Sequence[Storage]
+    memory: Storage
     clock: Clock
 
     def close(self, timeout_seconds: float) -> None:
-        """Deliver what is due within the time given, and let files and connections go."""
+        """Deliver what is due within the time given, and let connections go."""
         deadline = self.clock.monotonic() + timeout_seconds
         for worker in self.workers:
             worker.drain(deadline)
-        latest = self.engine.collector.latest
-        if self.export is not None:
-            if latest is not None:
-                self.export.export(latest)
-            self.export.shutdown()
         self.notifier.close()
-        for storage in self.storages:
-            storage.close()
+        self.memory.close()
 
 
 def assemble(
     settings: Settings,
+    member: Member,
     *,
     pages: bool,
-    pipeline: Pipeline,
-    recorder: RequestRecorder | None,
     sample_host: Callable[[], None],
     clock: Clock,
     faults: Faults,
     at: float,
 ) -> Assembly:
     """An engine with the state of the last run restored, as of ``at`` (unix seconds). ``pages`` is whether it pages."""
-    disk, memory = _open_state(settings, faults), SqliteStorage(MEMORY)
+    disk, memory = member.disk, SqliteStorage(MEMORY)
     notifier = make_notifier(settings, clock)
-    collector = Collector(
-        pipeline.reader,
-        recorder=recorder,
-        job=settings.service,
-        instance=settings.instance,
-        resource=pipeline.resource,
-        exponential=pipeline.exponential,
-        max_series=settings.max_series,
-        faults=faults,
-    )
     journal = Journal(disk, memory, faults)
     engine = Engine(
-        collector=collector,
+        collector=member.collector,
         window=Window(retention_seconds=retention_seconds(settings), max_series=settings.max_series),
         rules=RuleRunner(
             settings.groups,
@@ -104,15 +82,16 @@ def assemble(
         faults=faults,
         sample_host=sample_host,
         policy=settings.policy,
+        continues=member.begin_term(),
     )
     engine.restore(at)
-    storages = list(journal.storages)
     return Assembly(
         engine=engine,
-        workers=[Worker(storage, {notifier.name: notifier}, clock) for storage in storages],
+        workers=[
+            Worker(storage, {notifier.name: notifier}, clock, may_send=member.may_send) for storage in journal.storages
+        ],
         notifier=notifier,
-        export=None if pipeline.portable else exporter_from_environment(faults=faults),
-        storages=storages,
+        memory=memory,
         clock=clock,
     )
 
@@ -141,11 +120,3 @@ def retention_seconds(settings: Settings) -> float:
     lookbacks = [rule_lookback_seconds(rule) for group in settings.groups for rule in group.rules]
     lookbacks += [lookback_seconds(parse(text)) for text in VIEWS.values()]
     return max(_LEAST_LOOKBACK_SECONDS, *lookbacks) + 2 * settings.interval_seconds
-
-
-def _open_state(settings: Settings, faults: Faults) -> Storage | None:
-    try:
-        return SqliteStorage(settings.state_dir / STATE_FILE)
-    except StateError as error:
-        faults.add("state", f"state cannot be kept, paging goes on from memory and a restart forgets it: {error}")
-        return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.alerts.model import Alert, AlertState, Transition
 from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
@@ -28,7 +29,6 @@ from otelmon.paging.decide import decide, decide_notices
 from otelmon.paging.model import Page
 from otelmon.paging.text import Context
 from otelmon.rules.model import Group
-from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
@@ -53,7 +53,8 @@ class Engine:
 
     ``targets`` names the notifiers that are paged (empty: paging is off). ``sample_host`` reads the host just before
     each collection. ``by_hand`` is where other threads put values for ``take_requests``. Instants are unix seconds, as
-    the clock gives them; each must be later than the one before.
+    the clock gives them; each must be later than the one before. ``continues`` is whether the counts that are collected
+    go on from those of a process that evaluated before.
     """
 
     collector: Collector
@@ -67,6 +68,7 @@ class Engine:
     faults: Faults
     sample_host: Callable[[], None]
     policy: Policy = field(default_factory=Policy)
+    continues: bool = False
     by_hand: deque[ByHand] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
     _recent: Mapping[str, Incident] = field(default_factory=dict)
@@ -97,7 +99,10 @@ class Engine:
             self._recent, self._silences = restored.recent, restored.silences
             removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
             since = at - self.window.retention_seconds
-            self.window.append(sample for sample in self.disk.samples(since) if sample.at < at)
+            known: set[Labels] = set()
+            self.window.append(_noted(known, (sample for sample in self.disk.samples(since) if sample.at < at)))
+            if self.continues:
+                self.collector.resume(known, min(restored.saved_at.timestamp(), at))
             self._conclude(at, removed, ())
         except StateError as error:
             self.faults.add("state", f"the state of the last run cannot be read: {error}")
@@ -105,6 +110,7 @@ class Engine:
     def tick(self, at: float) -> None:
         """Collect, evaluate the rules, step the alerts and incidents, decide on pages, and write it all."""
         with self._turn:
+            self.collector.gather()
             with self._lock:
                 # A snapshot may have collected since the caller read the time.
                 at = max(at, self._collected_at + _LEAST_STEP_SECONDS)
@@ -113,6 +119,8 @@ class Engine:
                     samples = [*self._unsaved, *samples]
                     self._unsaved = []
                 results = self.rules.run(self.window, at)
+            # Before the samples are saved: whoever goes on from those must find no fewer counts than they hold.
+            self.collector.leave()
             self._conclude(at, results, samples)
             if at >= self._prune_at:
                 self._prune_at = at + _PRUNE_SECONDS
@@ -194,17 +202,19 @@ class Engine:
         now = datetime.fromtimestamp(at, UTC)
         alerts: dict[str, Alerts] = dict(results.alerts)
         transitions = list(results.transitions)
+        requests = self._requests()
+        put_in = len(self.by_hand)
+        values = [*islice(self.by_hand, put_in), *(each.body for each in requests if isinstance(each.body, ByHand))]
         with self._lock:
-            for extra in (*self._process_by_hand(at), self.rules.expire_manual(at)):
+            for extra in (*self._process_by_hand(values, at), self.rules.expire_manual(at)):
                 alerts.update(extra.alerts)
                 transitions += extra.transitions
             current = [alert for each in self.rules.alerts.values() for alert in each.values()]
         transitions += missed([*self._incidents.values(), *self._recent.values()], current, transitions, at=now)
-        requests = self._requests()
         stepped = step_incidents(
             self._incidents,
             transitions,
-            [request.body for request in requests],
+            [request.body for request in requests if not isinstance(request.body, ByHand)],
             at=now,
             taken=self._known_ids,
             alerts=current,
@@ -232,6 +242,8 @@ class Engine:
         self._incidents, self._recent, self._silences = stepped.incidents, stepped.recent, stepped.silences
         self._known_ids |= stepped.incidents.keys()
         self._rewrite = False
+        for _ in range(put_in):
+            self.by_hand.popleft()
 
     def _decide(self, changes: Sequence[Change]) -> list[Page]:
         """The pages owed; where the words for one cannot be found, a page with fewer of them."""
@@ -255,10 +267,9 @@ class Engine:
         self._saved.update({name: standing[name] for name in worth})
         return worth
 
-    def _process_by_hand(self, at: float) -> list[RuleResults]:
+    def _process_by_hand(self, values: Sequence[ByHand], at: float) -> list[RuleResults]:
         results = []
-        while self.by_hand:
-            item = self.by_hand.popleft()
+        for item in values:
             try:
                 results.append(self.rules.process(self.window, item.name, item.value, item.context, at))
             except Exception as error:  # noqa: BLE001 (a value by hand must not stop the tick)
@@ -277,6 +288,13 @@ def _standing(alert: Alert) -> tuple[object, ...]:
     """What of an alert a restart cannot find out anew."""
     held_at = alert.last_held_at if alert.manual else None
     return (alert.state, alert.active_at, alert.fired_at, alert.stopped_at, alert.restored, held_at)
+
+
+def _noted(known: set[Labels], samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The samples; ``known`` has the series that have not ended."""
+    for sample in samples:
+        (known.discard if _is_end(sample) else known.add)(sample.labels)
+        yield sample
 
 
 def _is_end(sample: Sample) -> bool:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.clock import Clock, SystemClock
 from otelmon.config.files import find_config
 from otelmon.config.load import load_settings
@@ -26,7 +27,6 @@ from otelmon.instrument.requests import RequestMiddleware
 from otelmon.promql.analyze import condition
 from otelmon.rules.model import AlertingRule, Severity
 from otelmon.rules.runbooks import runbook_link
-from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.startup import startup_line, startup_warnings
@@ -38,6 +38,9 @@ _READY_SECONDS = 5.0
 _STOP_SECONDS = 8.0
 
 _Added = TypeVar("_Added")
+# What a forked child has of its parent's watching: kept and never used, because letting go of a database connection
+# would close it under SQLite's feet.
+_inherited: list[Watch] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +137,8 @@ class Monitor:
                 return
             if self._watch is not None and self._watch_process == os.getpid():
                 return
+            if self._watch is not None:
+                _inherited.append(self._watch)
             self._watch = Watch(
                 self.settings,
                 pages=self.paging.on,
@@ -157,6 +162,8 @@ class Monitor:
             watch, self._watch = self._watch, None
             if watch is not None and self._watch_process == os.getpid():
                 watch.stop(_STOP_SECONDS)
+            elif watch is not None:
+                _inherited.append(watch)
         atexit.unregister(self._pause)
 
     def snapshot(self) -> Snapshot:

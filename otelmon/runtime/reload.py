@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,14 @@ class RuleFiles:
         self.settings = settings
         self.load = load
         self.read_as = look(settings)
+
+    def renewed(self) -> Settings:
+        """The settings, with the rules read again where files have changed; what is broken leaves the old ones."""
+        if look(self.settings) != self.read_as:
+            with suppress(ConfigError):
+                self.settings = with_rules_of(self.load(), self.settings)
+                self.read_as = look(self.settings)
+        return self.settings
 
 
 class Reloader:
@@ -101,7 +110,7 @@ class Reloader:
                 for name in Settings.model_fields
                 if name not in _RULES and getattr(found, name) != getattr(before, name)
             )
-            after = before.model_copy(update={name: getattr(found, name) for name in _RULES})
+            after = with_rules_of(found, before)
             self._engine.reload(after.groups, retention_seconds=retention_seconds(after), at=self._now())
             self._files.settings = after
             self._files.read_as = self._seen = look(after)
@@ -110,6 +119,11 @@ class Reloader:
         self._faults.clear("reload")
         logger.info("otelmon: rules were reloaded: %s", made)
         return made
+
+
+def with_rules_of(found: Settings, before: Settings) -> Settings:
+    """Settings with the rules of others."""
+    return before.model_copy(update={name: getattr(found, name) for name in _RULES})
 
 
 def look(settings: Settings) -> Look:

@@ -62,5 +62,19 @@ def _groups_and_silences(connection: Connection) -> None:
         )
 
 
-STEPS: Steps = {2: _groups_and_silences}
+_VERSION_3 = """
+CREATE TABLE lease (
+    name VARCHAR NOT NULL PRIMARY KEY, holder VARCHAR NOT NULL, token BIGINT NOT NULL, boot VARCHAR NOT NULL,
+    until_monotonic FLOAT NOT NULL, until_wall FLOAT NOT NULL);
+CREATE TABLE totals (name VARCHAR NOT NULL PRIMARY KEY, body TEXT NOT NULL)
+"""
+
+
+def _lease_and_totals(connection: Connection) -> None:
+    """Version 3: who evaluates among several processes, and what those had counted that have ended."""
+    for statement in _VERSION_3.strip().split(";\n"):
+        connection.execute(text(statement))
+
+
+STEPS: Steps = {2: _groups_and_silences, 3: _lease_and_totals}
 """What makes the schema of version n out of that of version n - 1. A new file is made at the newest version at once."""
