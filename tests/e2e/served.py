@@ -85,6 +85,7 @@ class Served:
         environ: Mapping[str, str] | None = None,
         options: tuple[str, ...] = (),
         target: str = "app:app",
+        server: tuple[str, ...] = ("uvicorn", "--fd", "{fd}", "--no-access-log"),
     ) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "app.py").write_text(app, encoding="utf-8")
@@ -97,6 +98,7 @@ class Served:
         self.environ.update(environ or {})
         self._options = options
         self._target = target
+        self._server = server
         self._lines: list[str] = []
         self._logged = threading.Condition()
         self._client = httpx.Client(timeout=_START_SECONDS, trust_env=False)
@@ -105,9 +107,9 @@ class Served:
     def __enter__(self) -> Self:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            command = [sys.executable, "-m", "uvicorn", self._target, "--fd", str(listener.fileno()), "--no-access-log"]
+            server = [word.replace("{fd}", str(listener.fileno())) for word in self._server]
             self.process = subprocess.Popen(
-                [*command, *self._options],
+                [sys.executable, "-m", *server, *self._options, self._target],
                 cwd=self.folder,
                 env=self.environ,
                 pass_fds=[listener.fileno()],

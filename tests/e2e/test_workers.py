@@ -1,0 +1,95 @@
+"""Four workers of one app: one evaluation, one page, one p95 over all of them, whichever of them dies or is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from otelmon.testing import DiscordStandIn, PostedMessage
+from tests.e2e.workers import SERVERS, Workers, known_requests, wait_until
+
+pytestmark = pytest.mark.slow
+COUNT = "sum(http_server_request_duration_seconds_count)"
+FAILED = 'sum(http_server_request_duration_seconds_count{http_response_status_code="500"})'
+P95 = "histogram_quantile(0.95, sum(http_server_request_duration_seconds))"
+
+
+def is_page(message: PostedMessage) -> bool:
+    return "Error rate" in message.content
+
+
+def check_one_page_and_exact_figures(folder: Path, server: str, count: int) -> None:
+    paths, failing, p95 = known_requests(count)
+    with DiscordStandIn() as discord, Workers(folder, server, webhook_url=discord.webhook_url) as app:
+        # No request but the known ones may be counted: the workers take part as they serve the first of them.
+        assert app.send(paths) == count
+        wait_until(lambda: app.query(COUNT) == count, f"{app.query(COUNT)} of {count} requests are counted:\n{app.log}")
+        assert app.query(FAILED) == failing
+        assert app.query(P95) == pytest.approx(p95, rel=0.02)
+        discord.wait_for(is_page, 45)
+        app.pass_ticks(3)
+        assert len([message for message in discord.messages if is_page(message)]) == 1
+        assert app.members() >= 2
+        assert app.holder() != app.process.pid
+    assert "Traceback" not in app.log
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_requests_spread_over_workers_give_one_page_the_exact_ratio_and_one_p95(tmp_path: Path, server: str) -> None:
+    check_one_page_and_exact_figures(tmp_path, server, 10_000 if server == "gunicorn" else 1_000)
+
+
+@contextmanager
+def load(app: Workers, path: str) -> Iterator[None]:
+    """Requests until the block ends."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(0.05):
+            app.send([path] * 8, connections=8)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(60)
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_another_worker_takes_over_from_one_that_is_gone_and_nobody_is_paged_twice(
+    tmp_path: Path, fault: signal.Signals, record_property: pytest.RecordProperty
+) -> None:
+    with (
+        DiscordStandIn() as discord,
+        Workers(tmp_path, "gunicorn", webhook_url=discord.webhook_url, window="8s") as app,
+    ):
+        app.wait_for_members()
+        with load(app, "/fail/0.01"):
+            page = discord.wait_for(is_page, 45)
+            wait_until(lambda: app.open_pages() == 0, "the page is not known to be sent")
+            first = app.holder()
+            os.kill(first, fault)
+            seconds = wait_until(lambda: app.holder() not in {0, first}, "nobody took over")
+            record_property("hand_over_seconds", seconds)
+            print(f"handed over in {seconds:.2f} s of an interval of 1 s")
+            assert seconds < 2 + 4  # the machine of the tests may be busy
+            app.pass_ticks(3)
+            if fault is signal.SIGSTOP:
+                os.kill(first, signal.SIGCONT)
+                app.pass_ticks(3)
+                assert app.holder() != first
+            discord.expect_silence_after(page)
+        with load(app, "/ok/0.01"):
+            wait_until(lambda: len(discord.messages) > 1, f"it was never resolved:\n{app.log}")
+            app.pass_ticks(3)
+        assert ["resolved" in message.content.lower() for message in discord.messages][1:] == [True]
+        assert discord.messages[0].id == page.id
+    assert "Traceback" not in app.log
