@@ -177,11 +177,10 @@ class Siblings:
             merge_into(into, point)
 
     def _read_all(self) -> None:
-        mine = {id_ for id_, pid in _mine.items() if pid == os.getpid()}
-        found = {path.stem for path in self._folder.glob(f"*{_POINTS}")} - mine - set(self._totals.folded)
+        found = {path.stem for path in self._folder.glob(f"*{_POINTS}")} - {self.id} - set(self._totals.folded)
         for id_ in found | self._known.keys():
             # Asked first: what is read of a process after its end is all that there will be.
-            ended = _is_free(self._folder / f"{id_}{_LOCK}")
+            ended = self._has_ended(id_)
             try:
                 if id_ in found:
                     self._read(id_)
@@ -196,10 +195,12 @@ class Siblings:
     def _tidy(self) -> None:
         """Delete the locks of processes that ended before they left anything."""
         for path in self._folder.glob(f"*{_LOCK}"):
-            if _mine.get(path.stem) != os.getpid() and not path.with_suffix(_POINTS).exists():
-                with suppress(OSError):
-                    if _is_free(path):
-                        path.unlink(missing_ok=True)
+            with suppress(OSError):
+                if not path.with_suffix(_POINTS).exists() and self._has_ended(path.stem):
+                    path.unlink(missing_ok=True)
+
+    def _has_ended(self, id_: str) -> bool:
+        return _mine.get(id_) != os.getpid() and _is_free(self._folder / f"{id_}{_LOCK}")
 
     def _delete(self, id_: str) -> None:
         for suffix in (_POINTS, _LOCK):

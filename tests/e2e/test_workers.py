@@ -69,7 +69,7 @@ def test_another_worker_takes_over_from_one_that_is_gone_and_nobody_is_paged_twi
 ) -> None:
     with (
         DiscordStandIn() as discord,
-        Workers(tmp_path, "gunicorn", webhook_url=discord.webhook_url, window="8s") as app,
+        Workers(tmp_path, "gunicorn", webhook_url=discord.webhook_url, window="6s") as app,
     ):
         app.wait_for_members()
         with load(app, "/fail/0.01"):
