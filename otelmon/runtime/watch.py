@@ -65,11 +65,14 @@ class Watch:
         faults: Faults,
         rule_files: RuleFiles | None = None,
         on_reload: Callable[[Settings], None] = lambda _: None,
+        idle_seconds: float = 0.0,
     ) -> None:
+        """``idle_seconds`` is how long it measures before it does anything else."""
         self._settings = settings
         self._rule_files = rule_files
         self._on_reload = on_reload
         self._pages = pages
+        self._idle_seconds = idle_seconds
         self._recorder = recorder
         self._clock = clock
         self._faults = faults
@@ -142,6 +145,10 @@ class Watch:
             self._recorder.forget()
             self._recorder.start_at = self._clock.now()
 
+    def inherited(self) -> None:
+        """This is a forked child, which has a watching of its own: measure nothing for the parent's."""
+        self._guard("fork", self._pipeline.close)
+
     def _close(self, timeout_seconds: float) -> None:
         if self._assembly is not None and self._term is not None and not self._term.lost:
             self._guard("stop", partial(self._assembly.close, timeout_seconds))
@@ -174,6 +181,8 @@ class Watch:
         thread.start()
 
     def _run(self) -> None:
+        if self._idle_seconds:
+            self._clock.wait(self._stop, self._idle_seconds)
         try:
             from otelmon.runtime.member import join
 
