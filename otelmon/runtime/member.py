@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from otelmon.clock import Clock
@@ -38,6 +39,7 @@ class Member:
 
     def begin_term(self) -> bool:
         """This process evaluates from now on; whether it goes on from the counts of others."""
+        self.collector.resume((), -math.inf)
         return self.siblings is not None and self.disk is not None and self.siblings.begin_term(self.disk)
 
     def end_term(self) -> None:
@@ -109,5 +111,9 @@ def _open_state(settings: Settings, faults: Faults) -> Storage | None:
     try:
         return SqliteStorage(settings.state_dir / STATE_FILE)
     except StateError as error:
-        faults.add("state", f"state cannot be kept, paging goes on from memory and a restart forgets it: {error}")
+        faults.add(
+            "state",
+            f"state cannot be kept, paging goes on from memory and a restart forgets it, and each worker evaluates and "
+            f"pages for itself: {error}",
+        )
         return None

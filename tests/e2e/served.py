@@ -87,7 +87,7 @@ class Served:
         target: str = "app:app",
         server: tuple[str, ...] = ("uvicorn", "--fd", "{fd}", "--no-access-log"),
     ) -> None:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "app.py").write_text(app, encoding="utf-8")
         (folder / "otelmon.yaml").write_text(config, encoding="utf-8")
         self.folder = folder

@@ -65,7 +65,7 @@ def load(app: Workers, path: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_another_worker_takes_over_from_one_that_is_gone_and_nobody_is_paged_twice(
-    tmp_path: Path, fault: signal.Signals, record_property: pytest.RecordProperty
+    tmp_path: Path, fault: signal.Signals
 ) -> None:
     with (
         DiscordStandIn() as discord,
@@ -77,10 +77,11 @@ def test_another_worker_takes_over_from_one_that_is_gone_and_nobody_is_paged_twi
             wait_until(lambda: app.open_pages() == 0, "the page is not known to be sent")
             first = app.holder()
             os.kill(first, fault)
+            ticks = app.ticks()
             seconds = wait_until(lambda: app.holder() not in {0, first}, "nobody took over")
-            record_property("hand_over_seconds", seconds)
-            print(f"handed over in {seconds:.2f} s of an interval of 1 s")
-            assert seconds < 2 + 4  # the machine of the tests may be busy
+            evaluated = seconds + wait_until(lambda: app.ticks() > ticks, "nobody evaluates")
+            print(f"interval 1 s: taken over after {seconds:.2f} s, evaluated after {evaluated:.2f} s")
+            assert evaluated < 2 + 4  # two intervals; the machine of the tests may be busy
             app.pass_ticks(3)
             if fault is signal.SIGSTOP:
                 os.kill(first, signal.SIGCONT)
@@ -93,3 +94,46 @@ def test_another_worker_takes_over_from_one_that_is_gone_and_nobody_is_paged_twi
         assert ["resolved" in message.content.lower() for message in discord.messages][1:] == [True]
         assert discord.messages[0].id == page.id
     assert "Traceback" not in app.log
+
+
+def test_every_worker_answers_for_all_and_what_is_put_into_any_is_paged_once(tmp_path: Path) -> None:
+    with DiscordStandIn() as discord, Workers(tmp_path, "uvicorn --workers", webhook_url=discord.webhook_url) as app:
+        app.wait_for_members()
+        app.pass_ticks(3)
+        rates = {app.text("/vitals/0") for _ in range(24)}
+        assert "None" not in rates, app.log
+        assert app.send(["/alert/0.5"] * 24) == 24
+        discord.wait_for(is_page, 45)
+        app.pass_ticks(3)
+        assert len(discord.messages) == 1
+    assert "Traceback" not in app.log
+
+
+def check_starts(folder: Path, server: str, count: int) -> None:
+    """Each start ends with four members and one that evaluates, each stop with no process left."""
+    for number in range(count):
+        with Workers(folder / str(number), server) as app:
+            app.wait_for_members()
+            assert app.holder() in {each.pid for each in app.processes()}
+            assert app.stop() < 20
+        assert "Traceback" not in app.log
+
+
+# With the starts of the other tests, three of each kind.
+@pytest.mark.parametrize(("server", "count"), [("gunicorn --preload", 2), ("uvicorn --workers", 1)])
+def test_workers_start_and_stop_without_a_hang(tmp_path: Path, server: str, count: int) -> None:
+    check_starts(tmp_path, server, count)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("server", SERVERS)
+def test_twenty_starts_without_a_hang(tmp_path: Path, server: str) -> None:
+    check_starts(tmp_path, server, 20)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("server", SERVERS)
+def test_ten_thousand_requests_over_any_kind_of_workers_give_one_page_and_exact_figures(
+    tmp_path: Path, server: str
+) -> None:
+    check_one_page_and_exact_figures(tmp_path, server, 10_000)
