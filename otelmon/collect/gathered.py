@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from otelmon.collect.names import Kind
+from otelmon.collect.pace import Pace
 from otelmon.collect.translate import Point
 from otelmon.histogram import Buckets, Histogram
 from otelmon.labels import Labels
@@ -55,8 +56,8 @@ class Parser:
         self._used: dict[str, _Series] = {}
 
     def points(self, lines: Iterable[str]) -> Iterator[Point]:
-        """The points of these lines."""
-        for line in lines:
+        """The points of these lines; it pauses now and then, so that the application's threads run."""
+        for line in Pace().each(lines):
             text, kind, start, values = line.split("\t")
             series = self._series.get(text) or _series(text)
             self._used[text] = series

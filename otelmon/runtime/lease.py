@@ -25,9 +25,9 @@ _ASK_INTERVALS = 0.125
 class Lease:
     """One process's share in the lease; ``held`` as far as it knows.
 
-    `take` is for the thread that evaluates, between two terms: a term that was lost is never taken up again. `renew`
-    and `may_send` are for any thread. Where the state cannot be written, a holder stays one, since nobody else can
-    take over either, and whoever is not stays so.
+    `take` is for the thread that evaluates, between two terms: a term that was lost is never taken up again. `renew` is
+    for any thread, and asked just before a page is sent too: nobody takes over so soon after it. Where the state cannot
+    be written, a holder stays one, since nobody else can take over either, and whoever is not stays so.
     """
 
     def __init__(
@@ -64,10 +64,6 @@ class Lease:
                 except StateError as error:
                     self._faults.add("state", f"the lease on evaluating cannot be renewed: {error}")
             return self.held
-
-    def may_send(self) -> bool:
-        """Whether this process is the one that pages, asked of the state itself."""
-        return self.renew()
 
     def release(self) -> None:
         """Give it up; another process takes over at once."""

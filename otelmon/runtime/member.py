@@ -35,7 +35,7 @@ class Member:
 
     def may_send(self) -> bool:
         """Whether this process is the one that pages."""
-        return self.lease is None or self.lease.may_send()
+        return self.lease is None or self.lease.renew()
 
     def begin_term(self) -> bool:
         """This process evaluates from now on; whether it goes on from the counts of others."""

@@ -31,8 +31,9 @@ from otelmon.labels import Labels
 from otelmon.storage.store import Storage
 
 FOLDER = "processes"
-_POINTS, _LOCK = ".points", ".lock"
+_POINTS, _LOCK, _PART = ".points", ".lock", ".part"
 _VERSION = 1
+_READING, _LEAVING = "siblings", "siblings.leave"
 # A living process that has left nothing for so many intervals (it is stopped): its gauges say nothing any more.
 _STALE_INTERVALS = 3
 _STALE_SECONDS = 10.0
@@ -98,11 +99,6 @@ class Siblings:
         _mine[self.id] = os.getpid()
         self._lock: int | None = _hold(self._folder, self.id)
 
-    @property
-    def others(self) -> int:
-        """How many other living processes were found at the last `gather`."""
-        return sum(sibling.alive for sibling in self._known.values())
-
     def begin_term(self, storage: Storage) -> bool:
         """This process evaluates from now on; whether there are counts of others to go on from.
 
@@ -112,7 +108,7 @@ class Siblings:
         try:
             self._totals = self._read_totals(storage.totals())
         except StateError as error:
-            self._faults.add("siblings", f"the counts of processes that ended cannot be read: {error}")
+            self._faults.add(_READING, f"the counts of processes that ended cannot be read: {error}")
         self._tidy()
         self.gather()
         return bool(self._known or self._totals.points)
@@ -128,7 +124,7 @@ class Siblings:
         try:
             self._read_all()
         except OSError as error:
-            self._faults.add("siblings", f"what other processes have counted cannot be read: {error}")
+            self._faults.add(_READING, f"what other processes have counted cannot be read: {error}")
         self._others = {}
         for source, points in self._totals.points.items():
             self._add(source, points.values())
@@ -154,9 +150,9 @@ class Siblings:
         try:
             _replace(path, "\n".join(text))
         except OSError as error:
-            self._faults.add("siblings", f"what this process has counted cannot be left to the others: {error}")
+            self._faults.add(_LEAVING, f"what this process has counted cannot be left to the others: {error}")
             return
-        self._faults.clear("siblings")
+        self._faults.clear(_LEAVING)
         self._fold()
 
     def close(self) -> None:
@@ -184,8 +180,10 @@ class Siblings:
             try:
                 if id_ in found:
                     self._read(id_)
-            except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-                self._faults.add("siblings", f"what process {id_} has counted cannot be read: {error!r}")
+            except OSError as error:
+                self._faults.add(_READING, f"what process {id_} has counted cannot be read: {error}")
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                self._faults.add(_READING, f"what process {id_} has counted makes no sense: {error!r}")
                 if ended and id_ not in self._known:
                     self._delete(id_)
             if id_ in self._known:
@@ -193,10 +191,14 @@ class Siblings:
         self._parser.forget_unused()
 
     def _tidy(self) -> None:
-        """Delete the locks of processes that ended before they left anything."""
+        """Delete what processes have left that ended before they had written anything whole."""
         for path in self._folder.glob(f"*{_LOCK}"):
             with suppress(OSError):
                 if not path.with_suffix(_POINTS).exists() and self._has_ended(path.stem):
+                    path.unlink(missing_ok=True)
+        for path in self._folder.glob(f"*{_PART}"):
+            with suppress(OSError):
+                if self._clock.now() - path.stat().st_mtime > _KEEP_SECONDS:
                     path.unlink(missing_ok=True)
 
     def _has_ended(self, id_: str) -> bool:
@@ -239,7 +241,7 @@ class Siblings:
         except LostLeaseError:
             raise
         except StateError as error:
-            self._faults.add("siblings", f"the counts of processes that ended cannot be kept: {error}")
+            self._faults.add(_READING, f"the counts of processes that ended cannot be kept: {error}")
             return
         self._totals = totals
         for id_ in ended:
@@ -309,14 +311,14 @@ class Siblings:
                 }
                 at += count
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            self._faults.add("siblings", f"the counts of processes that ended cannot be read: {error}")
+            self._faults.add(_READING, f"the counts of processes that ended cannot be read: {error}")
             return _Totals()
         return totals
 
 
 def _replace(path: Path, text: str) -> None:
     """Write a file that others see whole or not at all."""
-    part = path.with_suffix(".part")
+    part = path.with_suffix(_PART)
     file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(file, "w", encoding="ascii") as writing:
         writing.write(text)
@@ -327,7 +329,7 @@ def _hold(folder: Path, id_: str) -> int:
     """A lock file of this process, locked before others can see it."""
     import fcntl
 
-    part = folder / f"{id_}.part"
+    part = folder / f"{id_}{_PART}"
     file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     part.rename(folder / f"{id_}{_LOCK}")

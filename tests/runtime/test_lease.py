@@ -77,11 +77,11 @@ def test_a_holder_that_is_stopped_is_followed_within_two_intervals_and_writes_an
         passed += b.lease.ask_seconds
     assert passed < 2 * INTERVAL
     assert not a.writes()
-    assert not a.lease.may_send()
+    assert not a.lease.renew()
     with pytest.raises(LostLeaseError):
         a.storage.claim(AT, lease_seconds=60, limit=1)
     assert b.writes()
-    assert b.lease.may_send()
+    assert b.lease.renew()
 
 
 def test_a_clean_stop_lets_another_process_take_over_at_once(pair: tuple[Process, Process]) -> None:
@@ -98,7 +98,7 @@ def test_a_holder_that_wakes_up_before_anybody_took_over_goes_on(
     a, b = pair
     assert a.lease.take()
     clock.advance(10 * INTERVAL)
-    assert a.lease.may_send()
+    assert a.lease.renew()
     assert not b.lease.take()
     assert a.writes()
 
@@ -147,7 +147,7 @@ def test_where_the_state_cannot_be_written_the_holder_stays_one_and_a_follower_s
     for process in pair:
         monkeypatch.setattr(process.storage, "take_lease", full)
         monkeypatch.setattr(process.storage, "renew_lease", full)
-    assert a.lease.may_send()
+    assert a.lease.renew()
     assert not b.lease.take()
 
 
@@ -188,5 +188,5 @@ def test_never_do_two_processes_write_in_turns_without_a_take_over_between_them(
             elif step == "write":
                 assert process.writes() <= (process is current) or process.storage._token is None
     for process in processes:
-        assert process.lease.may_send() <= (process is current)
+        assert process.lease.renew() <= (process is current)
         process.storage.close()
