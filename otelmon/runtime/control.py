@@ -32,6 +32,9 @@ Answer = Callable[[Plain], Plain]
 
 # How long a client may take to ask, and to take the answer.
 _EXCHANGE_SECONDS = 5.0
+# How often it is looked whether the socket's path is ours still: a process that evaluated before, and had not noticed
+# that it does not any more, may have taken it.
+_LOOK_SECONDS = 1.0
 # How soon it is tried again after a failure.
 _AGAIN_SECONDS = 5.0
 # sockaddr_un has room for 108 bytes on Linux, 104 on macOS.
@@ -66,6 +69,7 @@ class ControlServer:
             while not self._stop.is_set():
                 try:
                     self._listen()
+                    continue
                 except OSError as error:
                     self._faults.add("control", f"otelmon query cannot reach this process: {error}")
                 except Exception as error:  # noqa: BLE001 (whatever fails here, the app serves on)
@@ -83,25 +87,26 @@ class ControlServer:
                 path.chmod(0o600)
                 ours = path.stat().st_ino
                 listener.listen(8)
-                self._accept(listener)
+                while not self._stop.is_set() and _is_at(path, ours):
+                    self._accept(listener)
                 # Not that of a process which has taken over meanwhile.
-                if path.exists() and path.stat().st_ino == ours:
+                if _is_at(path, ours):
                     path.unlink(missing_ok=True)
             except OSError:
                 path.unlink(missing_ok=True)
                 raise
 
     def _accept(self, listener: socket.socket) -> None:
-        while not self._stop.is_set():
-            ready, _, _ = select.select([listener, self._woken], [], [])
-            if listener not in ready or self._stop.is_set():
-                return
-            try:
-                connection, _ = listener.accept()
-                with connection:
-                    self._exchange(connection)
-            except (OSError, ValueError) as error:  # the client is gone, too slow, or speaks another language
-                self._faults.add("control.client", f"a client of the control socket was let go: {error}")
+        """Serve one client, or none for a while."""
+        ready, _, _ = select.select([listener, self._woken], [], [], _LOOK_SECONDS)
+        if listener not in ready or self._stop.is_set():
+            return
+        try:
+            connection, _ = listener.accept()
+            with connection:
+                self._exchange(connection)
+        except (OSError, ValueError) as error:  # the client is gone, too slow, or speaks another language
+            self._faults.add("control.client", f"a client of the control socket was let go: {error}")
 
     def _exchange(self, connection: socket.socket) -> None:
         deadline = time.monotonic() + _EXCHANGE_SECONDS
@@ -116,6 +121,12 @@ class ControlServer:
             text = json.dumps({"error": f"the answer has more than {MOST_ANSWER_BYTES} bytes; ask for less"}).encode()
         connection.settimeout(_EXCHANGE_SECONDS)
         connection.sendall(text + b"\n")
+
+
+def _is_at(path: Path, inode: int) -> bool:
+    with suppress(OSError):
+        return path.stat().st_ino == inode
+    return False
 
 
 def ask(folder: Path, request: Plain, *, timeout_seconds: float = 30.0) -> dict[str, Any]:

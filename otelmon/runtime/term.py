@@ -75,6 +75,9 @@ class Term:
 
     def run(self, assembly: Assembly) -> None:
         """Evaluate with this; returns once the term is over."""
+        if self._lease is not None and not self._lease.renew():
+            self._lose()  # restoring took longer than the lease
+            return
         self._spawn("otelmon-delivery", partial(self._run_delivery, assembly))
         self._spawn_control(assembly.engine)
         self._run_ticks(assembly.engine)

@@ -195,12 +195,8 @@ class Watch:
             )
             if member.export is not None:
                 self._spawn("otelmon-export", partial(self._run_export, member))
-            first = True
             while self._is_evaluator(member):
-                if not first:
-                    logger.info("otelmon: this process of the service evaluates and pages from now on")
                 self._evaluate(member)
-                first = False
                 if self._stop.is_set():
                     return
         except Exception as error:  # noqa: BLE001 (the app must serve on without us)
@@ -222,6 +218,7 @@ class Watch:
                 self._wake.clear()
             self._guard("process_alert", partial(self._hand_on, member))
             if not self._stop.is_set() and member.lease.take():
+                logger.info("otelmon: this process of the service evaluates and pages from now on")
                 return True
         # What was measured and put in since belongs to this run.
         self._guard("collect", partial(self._leave, member))

@@ -135,10 +135,17 @@ def test_a_process_that_takes_over_takes_the_socket_whatever_became_of_the_one_b
         first.send_signal(signal.SIGSTOP)
         with process(tmp_path, "second"):
             wait_for(lambda: answers(tmp_path) and ask(tmp_path, {}) == {"name": "second"})
-            first.send_signal(signal.SIGCONT)
-            first.terminate()
+            first.kill()
             first.wait()
             assert ask(tmp_path, {}) == {"name": "second"}
+
+
+def test_a_socket_that_a_former_process_took_before_it_knew_better_is_taken_back(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        with process(tmp_path, "former"):
+            wait_for(lambda: answers(tmp_path) and ask(tmp_path, {}) in ({"name": "former"}, {"said": {}}))
+        wait_for(lambda: answers(tmp_path))
+        assert ask(tmp_path, {"n": 5}) == {"said": {"n": 5}}
 
 
 @pytest.mark.parametrize("sent", [b"\n", b"[]\n", b"nonsense\n", b"\xff\xfe\n", b"[" * 50_000 + b"\n"])
