@@ -258,11 +258,14 @@ class Siblings:
             source: {
                 labels: point
                 for labels, point in points.items()
-                if labels in living or now - self._totals.touched.get(labels, now) < _KEEP_SECONDS
+                if labels in living or now - self._totals.touched[labels] < _KEEP_SECONDS
             }
             for source, points in self._totals.points.items()
         }
-        totals = _Totals(points=kept, touched=dict(self._totals.touched))
+        touched = self._totals.touched
+        totals = _Totals(
+            points=kept, touched={labels: touched[labels] for points in kept.values() for labels in points}
+        )
         for sibling in ended.values():
             if any(sibling.header.get(name) != value for name, value in self._header.items() if name != "pid"):
                 continue  # of another run of the machine, or of another host's name: its counts go on nowhere
