@@ -57,7 +57,10 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str)
             f"the state in {settings.state_dir} is on {file_system} and does not last over a restart of the machine or "
             "container; set OTELMON_STATE_DIR to a volume"
         )
-    yield "each process that serves this app evaluates and pages on its own: run one worker on one host for now"
+    yield (
+        "the workers of one host evaluate and page as one; those of another host do so on their own, and page too: "
+        "serve this app on one host for now"
+    )
 
 
 def _is_local(url: str) -> bool:
