@@ -18,7 +18,7 @@ from otelmon.paging.escalated import call_fields, call_notices, call_opening
 from otelmon.paging.model import Field, Message, PagedAlert
 from otelmon.paging.values import format_span, format_value, format_value_and_bound
 from otelmon.rules.model import Unit
-from otelmon.rules.runbooks import runbook_link
+from otelmon.rules.runbooks import not_served, own_runbooks, runbook_link
 
 # How a rule calls its measure in a title: "Response time p95".
 TITLE_ANNOTATION = "title"
@@ -60,6 +60,7 @@ class Context:
     """What pages say about where they come from.
 
     ``runbooks`` is the address under which a rule's name leads to its runbook (empty: none is linked);
+    ``served_runbook`` gives the address where the app itself shows the runbook of a name, "" where there is none;
     ``first_steps`` gives the first steps of a rule's runbook, shown where no runbook is linked; ``acknowledge`` says,
     for an incident's id, how it is acknowledged; ``acknowledge_link`` gives the address of the page where an incident
     is acknowledged, in a message of this instant (empty: there is no such page).
@@ -69,6 +70,7 @@ class Context:
     environment: str = ""
     instance: str = ""
     runbooks: str = ""
+    served_runbook: Callable[[str], str] = not_served
     first_steps: Callable[[str], tuple[str, ...]] = _no_steps
     acknowledge: Callable[[str], str] = _command
     acknowledge_link: AcknowledgeLink = no_link
@@ -102,10 +104,10 @@ def triggered_message(
     """
     alert = lead or incident.lead
     is_open = incident.resolved_at is None
-    link = runbook_link(alert.name, alert.annotations, about.runbooks) or ""
+    link = runbook_link(alert.name, alert.annotations, about.runbooks, about.served_runbook) or ""
     acknowledged = incident.state is not IncidentState.TRIGGERED
     opening = call_opening(call) if cause is Cause.ESCALATED else _OPENINGS.get(cause, "")
-    description = _description(alert, () if link else about.first_steps(alert.name))
+    description = _description(alert, () if link else steps_of(alert, about))
     notices = call_notices(call) if is_open else ""
     return Message(
         severity=alert.severity,
@@ -239,6 +241,11 @@ def _description(alert: Alert, steps: tuple[str, ...]) -> str:
         numbered = "\n".join(f"{number}. {text}" for number, text in enumerate(steps[:FIRST_STEPS], start=1))
         parts.append(f"First steps:\n{numbered}")
     return "\n\n".join(parts)
+
+
+def steps_of(alert: Alert, about: Context) -> tuple[str, ...]:
+    """The first steps of the runbook that the alert's rule names, else of the one of the alert's name."""
+    return next(filter(None, map(about.first_steps, own_runbooks(alert.name, alert.annotations))), ())
 
 
 def _in_list(alert: Alert, about: Context) -> str:

@@ -29,6 +29,7 @@ from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.member import Member
+from otelmon.runtime.pages import served_runbook
 from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import view_texts
 from otelmon.runtime.team import CurrentTeam
@@ -175,6 +176,7 @@ def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link) -> Co
         environment=settings.environment or "",
         instance=settings.instance,
         runbooks=settings.runbook_base_url or "",
+        served_runbook=served_runbook(settings),
         first_steps=partial(first_steps, folder=settings.runbooks),
         acknowledge_link=acknowledge_link,
     )

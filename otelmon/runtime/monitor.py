@@ -27,7 +27,7 @@ from otelmon.instrument.requests import RequestMiddleware
 from otelmon.promql.analyze import condition
 from otelmon.rules.model import AlertingRule, Severity
 from otelmon.rules.runbooks import runbook_link
-from otelmon.runtime.pages import own_pages
+from otelmon.runtime.pages import own_pages, served_runbook
 from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.startup import startup_line, startup_warnings
@@ -216,7 +216,7 @@ class Monitor:
             name=name,
             threshold=found.bound,
             severity=rule.severity,
-            runbook=runbook_link(name, rule.annotations, self.settings.runbook_base_url)
+            runbook=runbook_link(name, rule.annotations, self.settings.runbook_base_url, served_runbook(self.settings))
             or rule.annotations.get("runbook", ""),
         )
         return AlertCheck(triggered=found.holds(value), alert=info)
