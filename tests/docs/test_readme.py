@@ -34,6 +34,7 @@ from otelmon.testing.discord import DiscordStandIn
 from tests.e2e.simulation import Simulation
 
 ROOT = Path(__file__).parents[2]
+FRAMEWORKS = ROOT / "examples" / "frameworks"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
@@ -86,9 +87,8 @@ def keep_rules_and_their_test(folder: Path) -> None:
 
 @pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_each_python_snippet_runs(number: int, here: Path) -> None:
-    before = "import otelmon\nasync def app(scope, receive, send): ...\n" if "wrap(app)" in PYTHON[number] else ""
-    (here / "app.py").write_text(before + PYTHON[number], encoding="utf-8")
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    (here / "app.py").write_text(PYTHON[number], encoding="utf-8")
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(FRAMEWORKS)])}
     done = subprocess.run(
         [sys.executable, "-W", "error", "app.py"],
         cwd=here,
@@ -99,6 +99,13 @@ def test_each_python_snippet_runs(number: int, here: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_what_is_shown_of_a_framework_is_the_file_that_is_served_in_the_tests() -> None:
+    shown = re.findall(r"<summary>[^<]+: ([\w/.]+)</summary>\n\n```python\n(.*?)```", README, re.DOTALL)
+    assert len(shown) >= 4
+    for file, text in shown:
+        assert text == (FRAMEWORKS / file).read_text(encoding="utf-8"), file
 
 
 def test_the_whole_configuration_is_the_one_that_init_writes(here: Path) -> None:
