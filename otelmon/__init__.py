@@ -14,8 +14,9 @@ The way of the data; each stage is a package of its own, and imports earlier one
                    samples                                 resolved                          whom       delivered
 
 Around them: `runtime` (the one loop), `storage` (what survives a restart), `server` (the page where incidents are
-acknowledged), `cli` (the `otelmon` command), `config` (otelmon.yaml), `testing` (a stand-in for Discord and a clock for
-your own tests).
+acknowledged), `cli` (the `otelmon` command), `document` (YAML with a place for everything in it), `config` (the
+settings in otelmon.yaml), `replay` (unit tests of rules), `testing` (a stand-in for Discord and a clock for your own
+tests). The modules beside this one, such as `sample`, `labels` and `duration`, know no stage.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ __all__ = [
     "operation",
     "probe",
     "process_alert",
+    "queue",
     "snapshot",
     "start",
     "stop",
     "watch_pool",
+    "watch_queue",
     "watch_redis",
     "wrap",
 ]

@@ -21,6 +21,8 @@ _CHECKOUT = Path(__file__).parents[2] / "runbooks"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
 _STEP = re.compile(r"^[0-9]+\. (.+(?:\n(?: {2,}\S.*))*)", re.MULTILINE)
 _STEPS_IN_A_PAGE = 3
+# A link to a runbook beside this one.
+_BESIDE = re.compile(r"\[([^\]]+)\]\(([\w-]+)\.md\)")
 _ADDRESS = re.compile(r"https?://\S+")
 
 
@@ -58,9 +60,13 @@ def _builtin_text(name: str) -> str | None:
 
 
 def first_steps(name: str, folder: Path | None = None) -> tuple[str, ...]:
-    """The first three numbered steps of a runbook, each on one line; empty where there is no such runbook."""
+    """The first three numbered steps of a runbook, each on one line; empty where there is no such runbook.
+
+    A link to another runbook leads nowhere from a page, so the command that shows it stands in its place.
+    """
     text = runbook_text(name, folder)
-    return () if text is None else numbered_steps(section(text, HEADINGS[1]))[:_STEPS_IN_A_PAGE]
+    steps = () if text is None else numbered_steps(section(text, HEADINGS[1]))[:_STEPS_IN_A_PAGE]
+    return tuple(_BESIDE.sub(r"\1 (`otelmon runbook \2`)", step) for step in steps)
 
 
 def section(text: str, heading: str) -> str:

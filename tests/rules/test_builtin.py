@@ -125,6 +125,11 @@ def test_there_is_no_runbook_of_another_name():
     assert first_steps("nothing") == ()
 
 
+def test_a_step_that_goes_on_in_another_runbook_says_by_which_command():
+    assert "[its runbook](route_error_rate.md)" in runbook_text("error_rate")
+    assert "its runbook (`otelmon runbook route_error_rate`)" in first_steps("error_rate")[1]
+
+
 def test_a_runbook_is_linked_where_there_is_an_address():
     wiki = "https://wiki.example.com/r/"
     assert runbook_link("error_rate", {}, wiki) == "https://wiki.example.com/r/error_rate"
