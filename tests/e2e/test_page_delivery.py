@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from otelmon.runtime.by_hand import ByHand
 
 from otelmon.collect.pipeline import open_pipeline
 from otelmon.config.load import load_settings
 from otelmon.faults import Faults
 from otelmon.runtime.answers import Answers
 from otelmon.runtime.assemble import assemble
-from otelmon.runtime.by_hand import ByHand
 from otelmon.testing import NO_LIMITS, DiscordStandIn, FakeClock, assert_no_secret
 from otelmon.testing.faults import INTERNAL_ERROR
 from tests.notify.receiver import Receiver
