@@ -32,6 +32,7 @@ from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.startup import startup_line, startup_warnings
 from otelmon.runtime.switch import PagingDecision, decide_paging, development_sign
+from otelmon.runtime.tracking import track_errors
 from otelmon.runtime.watch import Watch
 
 # How long the first call that needs the engine waits for it (it loads numpy and the state), and a stop for the rest.
@@ -135,6 +136,7 @@ class Monitor:
         with self._lock:
             if self._stopped or not self.settings.enabled:
                 return
+            track_errors(self.settings, self._middlewares, clock=self._clock, faults=self.faults)
             if self._watch is not None and self._watch_process == os.getpid():
                 return
             self._watch = Watch(
