@@ -186,10 +186,10 @@ class RequestTranslation:
             known = self._cells.get(key) or _KnownCell(key, self._cell_series(cell))
             # Under the key that is kept already: fewer new objects, fewer full collections of Python's garbage.
             cells[known.key] = known
-            yield Point(series=known.series, values=known.values(cell), start=snapshot.start_at)
+            yield Point(series=known.series, values=known.values(cell), start=snapshot.start_at, kind=Kind.HISTOGRAM)
         self._cells = cells
         for active in snapshot.active:
-            yield Point(series=self._active_series(active), values=(float(active.count),))
+            yield Point(series=self._active_series(active), values=(float(active.count),), kind=Kind.UP_DOWN)
 
     def _cell_series(self, cell: RequestCell) -> tuple[Labels, ...]:
         labels = {**label_set(cell_attributes(cell)), **self._identity}

@@ -212,11 +212,15 @@ class _Reader:
         return tuple(value.entries) if isinstance(value, Section) else ()
 
     def team(self, webhooks: tuple[str, ...]) -> Team:
-        """``people:``, ``schedules:`` and ``escalation:``, whose policies may page these notifiers."""
+        """``people:``, ``schedules:`` and ``escalation:``, whose policies may page these notifiers.
+
+        Where ``notifiers:`` are still to be written a policy may name them already; the start warns of it.
+        """
         if self.fields is None:
             return Team()
         people, schedules, escalation = (self.fields.value(name) for name in ("people", "schedules", "escalation"))
-        return read_team(people, schedules, escalation, self.problems, webhooks=webhooks)
+        known = webhooks if self.written_names("notifiers") else None
+        return read_team(people, schedules, escalation, self.problems, webhooks=known)
 
     def exclude_paths(self) -> tuple[str, ...]:
         """``exclude_paths:``: paths that are not measured."""

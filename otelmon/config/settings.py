@@ -15,6 +15,7 @@ from otelmon.instrument.probes import ProbeSettings
 from otelmon.instrument.redis_watch import RedisSettings
 from otelmon.oncall.model import Mention
 from otelmon.oncall.people import Team
+from otelmon.oncall.policy import TargetKind
 from otelmon.oncall.shifts_told import NoticeSettings
 from otelmon.paging.routing import RouteRule
 from otelmon.rules.model import AlertingRule, Group, Severity
@@ -118,6 +119,13 @@ class Settings(BaseModel):
     def has_webhook(self) -> bool:
         """Whether a page can go anywhere but to the log."""
         return self.discord.webhook_url is not None or any(one.url is not None for one in self.notifiers)
+
+    def unknown_webhooks(self) -> tuple[str, ...]:
+        """The webhooks that escalation policies page and that no notifier is named for."""
+        known = {DISCORD, LOG, *(one.name for one in self.notifiers)}
+        named = (target for policy in self.team.policies.values() for step in policy.steps for target in step.notify)
+        unknown = (each.name for each in named if each.kind is TargetKind.WEBHOOK and each.name not in known)
+        return tuple(dict.fromkeys(unknown))
 
     def alerting_rules(self) -> Iterator[AlertingRule]:
         """Every alerting rule, in the order of evaluation."""

@@ -8,14 +8,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from otelmon.clock import Clock
-from otelmon.collect.collector import Collector
-from otelmon.collect.export import OtlpExport, exporter_from_environment
-from otelmon.collect.pipeline import Pipeline
+from otelmon.collect.meter import OwnMeter
 from otelmon.config.sentry import SENTRY
 from otelmon.config.settings import DISCORD, LOG, NotifierKind, Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
-from otelmon.instrument.recorder import RequestRecorder
 from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.log import LogNotifier
@@ -33,12 +30,13 @@ from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.member import Member
 from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import view_texts
 from otelmon.runtime.team import CurrentTeam
 from otelmon.runtime.tracking import newest_error
 from otelmon.server.links import Links
-from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
+from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.window.window import Window
 
@@ -48,124 +46,77 @@ _LEAST_LOOKBACK_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """An engine, the workers that deliver what it owes, and the export to OTLP where one is configured."""
+    """What evaluates and pages: an engine, and the workers that deliver what it owes."""
 
     engine: Engine
     delivery: Delivery
     workers: Sequence[Worker]
     notifiers: Mapping[str, Notifier]
-    export: OtlpExport | None
-    storages: Sequence[Storage]
+    memory: Storage
     clock: Clock
 
     def close(self, timeout_seconds: float) -> None:
-        """Deliver what is due within the time given, and let files and connections go."""
+        """Deliver what is due within the time given, and let connections go."""
         deadline = self.clock.monotonic() + timeout_seconds
         for worker in self.workers:
             worker.drain(deadline)
-        latest = self.engine.collector.latest
-        if self.export is not None:
-            if latest is not None:
-                self.export.export(latest)
-            self.export.shutdown()
         for notifier in self.notifiers.values():
             notifier.close()
-        for storage in self.storages:
-            storage.close()
+        self.memory.close()
 
 
 def assemble(
     settings: Settings,
+    member: Member,
     *,
     pages: bool,
-    pipeline: Pipeline,
-    recorder: RequestRecorder | None,
+    meter: OwnMeter,
     sample_host: Callable[[], None],
     clock: Clock,
     faults: Faults,
     at: float,
 ) -> Assembly:
-    """An engine with the state of the last run restored, as of ``at`` (unix seconds). ``pages`` is whether it pages."""
+    """An engine with the state of the last run restored, as of ``at`` (unix seconds). ``pages`` is whether it pages.
+
+    ``meter`` makes the instruments of what is delivered and of how incidents were handled.
+    """
     with ExitStack() as opened:
-        disk, memory = _open_state(settings, faults), SqliteStorage(MEMORY)
-        for storage in (disk, memory):
-            if storage is not None:
-                opened.callback(storage.close)
-        assembly = _assembled(
-            settings,
-            disk,
-            memory,
-            pages=pages,
-            pipeline=pipeline,
-            recorder=recorder,
+        memory = SqliteStorage(MEMORY)
+        opened.callback(memory.close)
+        notifiers = make_notifiers(settings, clock)
+        journal = Journal(member.disk, memory, faults)
+        engine = Engine(
+            collector=member.collector,
+            window=Window(retention_seconds=retention_seconds(settings), max_series=settings.max_series),
+            rules=RuleRunner(
+                settings.groups,
+                interval_seconds=settings.interval_seconds,
+                faults=faults,
+                about=Labels({"job": settings.service, "instance": settings.instance}),
+            ),
+            disk=member.disk,
+            journal=journal,
+            routing=make_routing(settings) if pages else Routing(),
+            about=about(settings, _acknowledge_link(settings, member.disk, faults)),
+            faults=faults,
             sample_host=sample_host,
-            clock=clock,
-            faults=faults,
+            current_team=CurrentTeam(settings.team, member.disk, faults),
+            shifts=ShiftTeller(settings.notices, faults),
+            policy=settings.policy,
+            continues=member.begin_term(),
         )
-        assembly.engine.restore(at)
+        engine.on_changes = IncidentMetrics(meter, lambda: engine.team.people, faults=faults).record
+        engine.restore(at)
+        storages = list(journal.storages)
+        workers = [
+            Worker(storage, notifiers, clock, fallback=engine.routing.fallback, may_send=member.may_send)
+            for storage in storages
+        ]
+        delivery = Delivery(list(notifiers), workers, storages)
+        if pages:
+            delivery.measure(meter)
         opened.pop_all()  # from here on the assembly closes them
-    return assembly
-
-
-def _assembled(
-    settings: Settings,
-    disk: Storage | None,
-    memory: Storage,
-    *,
-    pages: bool,
-    pipeline: Pipeline,
-    recorder: RequestRecorder | None,
-    sample_host: Callable[[], None],
-    clock: Clock,
-    faults: Faults,
-) -> Assembly:
-    notifiers = make_notifiers(settings, clock)
-    collector = Collector(
-        pipeline.reader,
-        recorder=recorder,
-        job=settings.service,
-        instance=settings.instance,
-        resource=pipeline.resource,
-        exponential=pipeline.exponential,
-        max_series=settings.max_series,
-        faults=faults,
-    )
-    journal = Journal(disk, memory, faults)
-    engine = Engine(
-        collector=collector,
-        window=Window(retention_seconds=retention_seconds(settings), max_series=settings.max_series),
-        rules=RuleRunner(
-            settings.groups,
-            interval_seconds=settings.interval_seconds,
-            faults=faults,
-            about=Labels({"job": settings.service, "instance": settings.instance}),
-        ),
-        disk=disk,
-        journal=journal,
-        routing=make_routing(settings) if pages else Routing(),
-        about=about(settings, _acknowledge_link(settings, disk, faults)),
-        faults=faults,
-        sample_host=sample_host,
-        current_team=CurrentTeam(settings.team, disk, faults),
-        shifts=ShiftTeller(settings.notices, faults),
-        policy=settings.policy,
-    )
-    engine.on_changes = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults).record
-    storages = list(journal.storages)
-    fallback = engine.routing.fallback
-    workers = [Worker(storage, notifiers, clock, fallback=fallback) for storage in storages]
-    delivery = Delivery(list(notifiers), workers, storages)
-    if pages:
-        delivery.measure(pipeline.meter)
-    return Assembly(
-        engine=engine,
-        delivery=delivery,
-        workers=workers,
-        notifiers=notifiers,
-        export=None if pipeline.portable else exporter_from_environment(faults=faults),
-        storages=storages,
-        clock=clock,
-    )
+    return Assembly(engine=engine, delivery=delivery, workers=workers, notifiers=notifiers, memory=memory, clock=clock)
 
 
 def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:
@@ -255,11 +206,3 @@ def _acknowledge_link(settings: Settings, disk: Storage | None, faults: Faults) 
     except StateError as error:
         faults.add("state", f"pages have no link to acknowledge them by: {error}")
         return no_link
-
-
-def _open_state(settings: Settings, faults: Faults) -> Storage | None:
-    try:
-        return SqliteStorage(settings.state_dir / STATE_FILE)
-    except StateError as error:
-        faults.add("state", f"state cannot be kept, paging goes on from memory and a restart forgets it: {error}")
-        return None

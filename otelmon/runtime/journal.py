@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from otelmon.alerts.model import Alert
-from otelmon.errors import StateError
+from otelmon.errors import LostLeaseError, StateError
 from otelmon.faults import Faults
 from otelmon.incidents.model import Change, Incident
 from otelmon.incidents.silence import Silence
@@ -62,7 +62,7 @@ class Journal:
         escalations: Mapping[str, Escalation | None] | None = None,
         told: Told | None = None,
     ) -> None:
-        """Write what `Storage.save` takes."""
+        """Write what `Storage.save` takes. Raises LostLeaseError where another process evaluates by now."""
         remembered = [page for page in pages if page.incident_id in self._in_memory]
         if remembered:
             self._remember(at, changes, remembered)
@@ -88,6 +88,8 @@ class Journal:
                 escalations=self._escalations,
                 told=self._told,
             )
+        except LostLeaseError:
+            raise  # whoever took over decides; nothing is owed from here, not from memory either
         except StateError as error:
             self._faults.add("state", f"state cannot be written, paging goes on from memory: {error}")
             self._remember(at, changes, due)
@@ -109,6 +111,8 @@ class Journal:
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
             action()
+        except LostLeaseError:
+            raise
         except StateError as error:
             self._faults.add("state", f"the state cannot be kept in order: {error}")
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.clock import Clock, SystemClock
 from otelmon.config.files import find_config
 from otelmon.config.load import load_settings
@@ -26,7 +27,6 @@ from otelmon.instrument.requests import RequestMiddleware
 from otelmon.promql.analyze import condition
 from otelmon.rules.model import AlertingRule, Severity
 from otelmon.rules.runbooks import runbook_link
-from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.pages import own_pages
 from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
@@ -37,9 +37,14 @@ from otelmon.runtime.watch import Watch
 
 # How long the first call that needs the engine waits for it (it loads numpy and the state), and a stop for the rest.
 _READY_SECONDS = 5.0
+# How old a forked child without an app becomes before it opens files: most are gone sooner.
+_CHILD_SECONDS = 1.0
 _STOP_SECONDS = 8.0
 
 _Added = TypeVar("_Added")
+# What a forked child has of its parent's watching: kept and never used, because letting go of a database connection
+# would close it under SQLite's feet.
+_inherited: list[Watch] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +138,18 @@ class Monitor:
 
     def run(self) -> None:
         """Start evaluating in this process; returns soon, and does nothing where that is running already."""
+        self._start()
+
+    def _start(self, *, idle_seconds: float = 0.0) -> None:
         with self._lock:
             if self._stopped or not self.settings.enabled:
                 return
             track_errors(self.settings, self._middlewares, clock=self._clock, faults=self.faults)
             if self._watch is not None and self._watch_process == os.getpid():
                 return
+            if self._watch is not None:
+                _inherited.append(self._watch)
+                self._watch.inherited()
             self._watch = Watch(
                 self.settings,
                 pages=self.paging.on,
@@ -148,9 +159,23 @@ class Monitor:
                 faults=self.faults,
                 rule_files=self._rule_files,
                 on_reload=self._adopt,
+                idle_seconds=idle_seconds,
             )
             self._watch_process = os.getpid()
             atexit.register(self._pause)
+
+    def forked(self) -> None:
+        """This is a new process, forked from one that may have watched; only the calling thread goes on in it.
+
+        An app's traffic starts the watching here too. Where there is none to do so (`start()` in a runner of jobs), it
+        starts at once, because a metric reader sees only what is recorded after it was made.
+        """
+        self._lock = threading.Lock()
+        if self._watch is not None and not self._middlewares:
+            try:
+                self._start(idle_seconds=_CHILD_SECONDS)
+            except Exception as error:  # noqa: BLE001 (whoever forked goes on)
+                self.faults.add("fork", "a forked child is not watched", error)
 
     def _adopt(self, settings: Settings) -> None:
         """Other rules are evaluated now."""
@@ -162,6 +187,8 @@ class Monitor:
             watch, self._watch = self._watch, None
             if watch is not None and self._watch_process == os.getpid():
                 watch.stop(_STOP_SECONDS)
+            elif watch is not None:
+                _inherited.append(watch)
         atexit.unregister(self._pause)
 
     def snapshot(self) -> Snapshot:
@@ -311,3 +338,14 @@ def _say(monitor: Monitor) -> None:
     text = mounts.read_text(encoding="utf-8", errors="replace") if mounts.exists() else ""
     for warning in startup_warnings(settings, monitor.paging, mounts=text):
         logger.warning("otelmon: %s", warning)
+
+
+def _after_fork_in_child() -> None:
+    global _starting  # noqa: PLW0603 (a thread of the parent may have held it)
+    _starting = threading.RLock()
+    if _running is not None:
+        _running.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -53,6 +53,8 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str)
             "critical pages ping nobody; set DISCORD_ROLE_ID, "
             "or discord: {mention: {critical: [role: ID]}} in otelmon.yaml"
         )
+    for name in settings.unknown_webhooks():
+        yield f"an escalation step pages {name!r}, and no notifier has this name; write notifiers: {{{name}: ...}}"
     if (settings.public_url or "").startswith("http:") and not _is_local(settings.public_url or ""):
         yield "public_url is without TLS: whoever reads along may acknowledge; write https:// if the app is reached so"
     file_system = file_system_of(settings.state_dir, mounts)
@@ -61,7 +63,10 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str)
             f"the state in {settings.state_dir} is on {file_system} and does not last over a restart of the machine or "
             "container; set OTELMON_STATE_DIR to a volume"
         )
-    yield "each process that serves this app evaluates and pages on its own: run one worker on one host for now"
+    yield (
+        "the workers of one host evaluate and page as one; those of another host do so on their own, and page too: "
+        "serve this app on one host for now"
+    )
 
 
 def _is_local(url: str) -> bool:

@@ -8,7 +8,7 @@ import struct
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from threading import RLock
 from typing import Any, Protocol, Self, TypeVar
@@ -16,8 +16,9 @@ from typing import Any, Protocol, Self, TypeVar
 from pydantic import SecretStr
 from sqlalchemy import Connection, delete, select, update
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.alerts.model import Alert
-from otelmon.errors import StateError
+from otelmon.errors import LostLeaseError, StateError
 from otelmon.incidents.ids import typed_id
 from otelmon.incidents.model import Change, Incident, RequestBody
 from otelmon.incidents.silence import Silence
@@ -28,7 +29,7 @@ from otelmon.oncall.stored import StoredOverride
 from otelmon.paging.model import Outcome, OwedPage, Page
 from otelmon.sample import Sample
 from otelmon.storage import escalations as escalation_table
-from otelmon.storage import history, outbox, passing
+from otelmon.storage import history, lease, outbox, passing
 from otelmon.storage import incidents as incident_tables
 from otelmon.storage import oncall as oncall_tables
 from otelmon.storage.codec import (
@@ -42,8 +43,9 @@ from otelmon.storage.codec import (
     printable,
     to_json,
 )
+from otelmon.storage.lease import Moment
 from otelmon.storage.store import Backlog, Delivery, Depth, PageState, Ping, Rejection, Request, Restored
-from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS
+from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS, TOTALS
 
 # Incidents resolved so long before the last save may still be reopened; the step forgets them sooner.
 _RECENT_MICROSECONDS = 24 * 3600 * 1_000_000
@@ -52,6 +54,9 @@ _LINK_SECRET = "link_secret"  # noqa: S105 (its name)
 _SECRET_BYTES = 32
 _TOLD = "shifts_told"
 _BATCH = 500
+_TOTALS = "processes"
+# No lease has it: they count from 1.
+_NO_TOKEN = 0
 _Value = TypeVar("_Value")
 
 
@@ -76,6 +81,8 @@ class DatabaseStorage:
         # One call at a time: the numbers of the series below belong to one transaction.
         self._lock = RLock()
         self._numbers = history.SeriesNumbers()
+        # Of the lease, once it was asked for: from then on whoever does not hold it cannot write for the monitor.
+        self._token: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +147,7 @@ class DatabaseStorage:
         """Saves what a tick decided: state and outbox in one transaction."""
         with self._lock:
             try:
-                with self._database.writing() as connection:
+                with self._fenced() as connection:
                     _write_alerts(connection, alerts)
                     incident_tables.write(connection, changes, incidents)
                     incident_tables.write_silences(connection, silences)
@@ -162,12 +169,12 @@ class DatabaseStorage:
     ) -> list[OwedPage]:
         """Pages to send now, nobody else's until the lease ends; most urgent first."""
         lease_until = micros(at + timedelta(seconds=lease_seconds))
-        with self._lock, self._database.writing() as connection:
+        with self._lock, self._fenced() as connection:
             return outbox.claim(connection, micros(at), lease_until, limit, targets)
 
     def record(self, page_id: str, outcome: Outcome, at: datetime, *, fallback: Sequence[str] = ()) -> None:
         """What became of a claimed page; one that was rejected is owed to the fallback."""
-        with self._lock, self._database.writing() as connection:
+        with self._lock, self._fenced() as connection:
             outbox.record(connection, page_id, outcome, micros(at), fallback)
 
     def pass_on_late(self, at: datetime, *, fallback: Sequence[str]) -> int:
@@ -175,7 +182,7 @@ class DatabaseStorage:
         with self._lock, self._database.reading() as connection:
             if not passing.any_late(connection, micros(at)):
                 return 0
-        with self._lock, self._database.writing() as connection:
+        with self._lock, self._fenced() as connection:
             return outbox.pass_on_late(connection, fallback, micros(at))
 
     def backlog(self, at: datetime) -> dict[str, Backlog]:
@@ -203,7 +210,7 @@ class DatabaseStorage:
             oldest_due_at=None if oldest is None else instant(oldest),
         )
 
-    def ask(self, body: RequestBody, at: datetime) -> str:
+    def ask(self, body: RequestBody | ByHand, at: datetime) -> str:
         """Leaves a request for the running monitor; the request's id."""
         id_ = uuid.uuid4().hex
         kind, plain = encode_request(body)
@@ -282,7 +289,7 @@ class DatabaseStorage:
         by = round(seconds * 1_000_000)
         unsent = PAGES.c.state.in_([PageState.DUE, PageState.CLAIMED])
         moved = {name: PAGES.c[name] + by for name in ("due_at", "lease_until", "decided_at")}
-        with self._lock, self._database.writing() as connection:
+        with self._lock, self._fenced() as connection:
             connection.execute(update(PAGES).where(unsent).values(moved))
             history.shift(connection, seconds)
 
@@ -291,16 +298,64 @@ class DatabaseStorage:
         before = micros(finished_before)
         unsent = select(PAGES.c.incident_id).where(PAGES.c.state.in_([PageState.DUE, PageState.CLAIMED]))
         kept = select(INCIDENTS.c.id)
-        with self._lock, self._database.writing() as connection:
+        with self._lock, self._fenced() as connection:
             history.prune(connection, self._numbers, samples_before)
             incident_tables.prune(connection, before, unsent)
             done = (PAGES.c.finished_at < before) & PAGES.c.incident_id.not_in(kept)
             connection.execute(delete(PAGES).where(done))
 
+    def take_lease(self, holder: str, now: Moment, seconds: float) -> bool:
+        """Takes the lease for so many seconds; false, without a write, where somebody else has it."""
+        with self._lock:
+            with self._database.reading() as connection:
+                free = lease.is_free(connection, holder, now, seconds)
+            token = None
+            if free:
+                with self._database.writing() as connection:
+                    token = lease.take(connection, holder, now, seconds)
+            self._token = _NO_TOKEN if token is None else token
+            return token is not None
+
+    def renew_lease(self, now: Moment, seconds: float) -> bool:
+        """Holds the lease for so many seconds from now; false where somebody else has taken it since."""
+        try:
+            with self._lock, self._fenced() as connection:
+                lease.renew(connection, now, seconds)
+        except LostLeaseError:
+            return False
+        return True
+
+    def release_lease(self) -> None:
+        """Gives the lease up, so that another process takes over at once; nothing happens where it is not held."""
+        with self._lock:
+            token, self._token = self._token, _NO_TOKEN
+            if token:
+                with self._database.writing() as connection:
+                    lease.release(connection, token)
+
+    def totals(self) -> str:
+        """What processes that have ended had counted; empty where nothing was kept."""
+        with self._lock, self._database.reading() as connection:
+            return connection.scalar(select(TOTALS.c.body).where(TOTALS.c.name == _TOTALS)) or ""
+
+    def keep_totals(self, body: str) -> None:
+        """Keeps what processes that have ended had counted, in place of what was kept before."""
+        with self._lock, self._fenced() as connection:
+            connection.execute(delete(TOTALS).where(TOTALS.c.name == _TOTALS))
+            connection.execute(TOTALS.insert().values(name=_TOTALS, body=body))
+
     def close(self) -> None:
         """Gives up files and connections."""
         with self._lock:
             self._database.close()
+
+    @contextmanager
+    def _fenced(self) -> Iterator[Connection]:
+        """A transaction that writes, unless another process holds the lease by now: LostLeaseError then."""
+        with self._database.writing() as connection:
+            if self._token is not None:
+                lease.check(connection, self._token)
+            yield connection
 
 
 def _decoded(decode: Callable[[Mapping[str, Any]], _Value], body: str) -> _Value:

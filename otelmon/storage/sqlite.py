@@ -130,7 +130,7 @@ class _SqliteDatabase:
         except sqlite3.Error as error:
             raise StateError(f"{self.path}: {_cause(error)}") from error
         except StateError as error:
-            raise StateError(f"{self.path}: {error}") from error
+            raise type(error)(f"{self.path}: {error}") from error
 
 
 def _open(path: str | os.PathLike[str], steps: Steps, newest: int) -> _SqliteDatabase:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.alerts.model import Alert
 from otelmon.incidents.model import Change, Incident, RequestBody
 from otelmon.incidents.silence import Silence
@@ -20,6 +21,7 @@ from otelmon.oncall.shifts_told import Told
 from otelmon.oncall.stored import StoredOverride
 from otelmon.paging.model import Outcome, OwedPage, Page, PageAction, PageReason
 from otelmon.sample import Sample
+from otelmon.storage.lease import Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ class Request:
 
     id: str
     asked_at: datetime
-    body: RequestBody
+    body: RequestBody | ByHand
 
 
 class PageState(StrEnum):
@@ -180,7 +182,7 @@ class Storage(Protocol):
     def depth(self, at: datetime) -> Depth:
         """How many pages the outbox holds."""
 
-    def ask(self, body: RequestBody, at: datetime) -> str:
+    def ask(self, body: RequestBody | ByHand, at: datetime) -> str:
         """Leaves a request for the running monitor, from this or another process; the request's id."""
 
     def link_secret(self) -> SecretStr:
@@ -215,6 +217,25 @@ class Storage(Protocol):
 
     def pings(self, start: datetime, end: datetime) -> tuple[Ping, ...]:
         """Who was mentioned in pages about incidents, from one instant to another, as far as pages are kept."""
+
+    def take_lease(self, holder: str, now: Moment, seconds: float) -> bool:
+        """Takes the lease on evaluating and paging, for so many seconds; false where another holder has it.
+
+        From the first call on, what writes for the monitor (``save``, ``claim``, ``record``, ``shift``, ``prune``,
+        ``keep_totals``) raises LostLeaseError where another holder has taken over since, and writes nothing.
+        """
+
+    def renew_lease(self, now: Moment, seconds: float) -> bool:
+        """Holds the lease for so many seconds from now; false where another holder has taken it since."""
+
+    def release_lease(self) -> None:
+        """Gives the lease up at once, where it is held."""
+
+    def totals(self) -> str:
+        """What processes that have ended had counted, as it was kept; empty where nothing was."""
+
+    def keep_totals(self, body: str) -> None:
+        """Keeps what processes that have ended had counted."""
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: whatever is due, leased or sampled moves with it."""

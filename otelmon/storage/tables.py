@@ -168,3 +168,23 @@ TICKS = Table(
     Column("samples", LargeBinary, nullable=False),
     Index("ticks_by_time", "last_at"),
 )
+
+# Which of several processes evaluates and pages; see ``otelmon.storage.lease``.
+LEASE = Table(
+    "lease",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("boot", String, nullable=False),
+    Column("until_monotonic", Float(53), nullable=False),
+    Column("until_wall", Float(53), nullable=False),
+)
+
+# What processes that have ended had counted, as text: ``otelmon.collect.gathered``.
+TOTALS = Table(
+    "totals",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("body", Text, nullable=False),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -22,7 +23,6 @@ from otelmon.clock import SystemClock
 from otelmon.errors import StateError
 from otelmon.faults import Faults
 from otelmon.runtime.control import (
-    LOCK_FILE,
     MOST_ANSWER_BYTES,
     MOST_REQUEST_BYTES,
     SOCKET_FILE,
@@ -84,7 +84,6 @@ def test_a_request_is_answered_and_the_socket_is_the_users_alone(tmp_path: Path)
         mode = (tmp_path / SOCKET_FILE).stat().st_mode
         assert stat.S_ISSOCK(mode)
         assert stat.S_IMODE(mode) == 0o600
-        assert stat.S_IMODE((tmp_path / LOCK_FILE).stat().st_mode) == 0o600
     assert not (tmp_path / SOCKET_FILE).exists()
     with pytest.raises(StateError, match="no monitor runs"):
         ask(tmp_path, {})
@@ -130,16 +129,23 @@ def process(folder: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
             started.kill()
 
 
-def test_a_second_process_does_not_take_the_socket_and_follows_when_the_first_is_killed(tmp_path: Path) -> None:
+def test_a_process_that_takes_over_takes_the_socket_whatever_became_of_the_one_before(tmp_path: Path) -> None:
     with process(tmp_path, "first") as first:
         wait_for(lambda: answers(tmp_path))
+        first.send_signal(signal.SIGSTOP)
         with process(tmp_path, "second"):
-            time.sleep(0.5)
-            assert ask(tmp_path, {}) == {"name": "first"}
+            wait_for(lambda: answers(tmp_path) and ask(tmp_path, {}) == {"name": "second"})
             first.kill()
             first.wait()
-            wait_for(lambda: answers(tmp_path))
             assert ask(tmp_path, {}) == {"name": "second"}
+
+
+def test_a_socket_that_a_former_process_took_before_it_knew_better_is_taken_back(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        with process(tmp_path, "former"):
+            wait_for(lambda: answers(tmp_path) and ask(tmp_path, {}) in ({"name": "former"}, {"said": {}}))
+        wait_for(lambda: answers(tmp_path))
+        assert ask(tmp_path, {"n": 5}) == {"said": {"n": 5}}
 
 
 @pytest.mark.parametrize("sent", [b"\n", b"[]\n", b"nonsense\n", b"\xff\xfe\n", b"[" * 50_000 + b"\n"])
