@@ -27,6 +27,7 @@ from otelmon.instrument.requests import RequestMiddleware
 from otelmon.promql.analyze import condition
 from otelmon.rules.model import AlertingRule, Severity
 from otelmon.rules.runbooks import runbook_link
+from otelmon.runtime.note import PROCESS_DOWN, is_run, leave_note
 from otelmon.runtime.pages import own_pages
 from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
@@ -162,6 +163,9 @@ class Monitor:
                 idle_seconds=idle_seconds,
             )
             self._watch_process = os.getpid()
+            if is_run(os.environ):
+                # Whatever was said of the process before this one is over.
+                self._watch.put(ByHand(name=PROCESS_DOWN, value=0.0))
             atexit.register(self._pause)
 
     def forked(self) -> None:
@@ -290,6 +294,7 @@ def start_monitor(
         added = add(monitor)
         _running = monitor
         _say(monitor)
+        leave_note(settings, decided, monitor.faults)
         return monitor, added
 
 
