@@ -42,14 +42,14 @@ class Alive:
         """What does not answer, in words; empty while all does, or nothing is known."""
         found = [self._ask_loop(), "" if self._url is None else self._ask_url(self._url)]
         fault = next((said for said in found if said), "")
-        known = None not in found
+        unknown = None in found and "loop" in self._seen
         self._failed = self._failed + 1 if fault else 0
-        self._worked = self._worked + 1 if known and not fault else 0
+        self._worked = 0 if fault or unknown else self._worked + 1
         self.answers = self._worked >= _TIMES
         return fault if self._failed >= _TIMES else ""
 
     def _ask_loop(self) -> str | None:
-        """None where it is not known."""
+        """What is wrong with the loop, empty where nothing is; None where that is not known."""
         try:
             result = ask(self._folder, {"verb": "query", "expr": self._expr}, timeout_seconds=self._wait)["vector"]
         except StateError as error:

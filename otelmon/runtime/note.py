@@ -36,8 +36,8 @@ def is_run(environ: Mapping[str, str]) -> bool:
 def leave_note(settings: Settings, paging: PagingDecision, faults: Faults) -> None:
     """Leave the note where this process runs under `otelmon run`."""
     path = os.environ.get(NOTE_VARIABLE)
-    if not path or not settings.enabled:
-        return
+    if not path or not settings.enabled or Path(path).exists():
+        return  # what the application may start later, under another name, is not what is run
     config_file = None if settings.config_file is None else str(settings.config_file.absolute())
     note = Note(service=settings.service, config_file=config_file, paging=paging.on, reason=paging.reason)
     try:

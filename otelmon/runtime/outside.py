@@ -31,6 +31,9 @@ from otelmon.storage.store import PageState
 CHILD_PATH = Path(__file__).parent / "child"
 # What ends a process because somebody wants it to: a deploy, Ctrl-C, a closed terminal.
 _MEANT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# What is passed on, and which of that asks for the end: gunicorn, say, reloads at a SIGHUP.
+_ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_PASSED_ON = (*_ENDS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LOOKS_AN_INTERVAL = 4.0
 _BY_SHELL = 128  # what a shell adds to the signal in an exit code
 # How long a page may take on top of two intervals, when nothing else is left to do.
@@ -77,12 +80,12 @@ class Outside:
     def run(self) -> int:
         """Run the command to its end; the exit code, as a shell has it. Raises OSError where it cannot be run.
 
-        To be called in the main thread: the signals that end a process are passed on until it returns.
+        To be called in the main thread: signals are passed on to the command until it returns.
         """
         with tempfile.TemporaryDirectory(prefix="otelmon-run-") as folder:
             note = Path(folder, "note.json")
             killed_before = oom_kills()
-            before = {each: signal.signal(each, self._pass_on) for each in _MEANT}
+            before = {each: signal.signal(each, self._pass_on) for each in _PASSED_ON}
             try:
                 # Sockets that we were given are for the child: by systemd, or by `--fd`.
                 self._child = subprocess.Popen(self._command, env=child_environ(os.environ, note), close_fds=False)  # noqa: S603
@@ -104,8 +107,9 @@ class Outside:
         return code if code >= 0 else _BY_SHELL - code
 
     def _pass_on(self, number: int, _: object) -> None:
-        """A signal: the child is to end, and that it does pages nobody."""
-        self._asked.set()
+        """A signal is for the child; where it is to end by it, that pages nobody."""
+        if number in _ENDS:
+            self._asked.set()
         child = self._child
         if child is None or child.poll() is not None:
             return
@@ -173,7 +177,6 @@ class Outside:
 
     def _wait_for_delivery(self, settings: Settings) -> None:
         deadline = self._clock.monotonic() + 2 * settings.interval_seconds + _DELIVERY_SECONDS
-        self._asked.clear()
         while self._clock.monotonic() < deadline and not _is_told(settings):
             if self._clock.wait(self._asked, 0.2):
                 return

@@ -7,8 +7,10 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -46,6 +48,12 @@ def served(folder: Path, discord: DiscordStandIn, *, options: tuple[str, ...] = 
 def child(app: Served) -> psutil.Process:
     (found,) = psutil.Process(app.process.pid).children()
     return found
+
+
+def request(app: Served) -> None:
+    """A request on a connection of its own, which a worker that is killed may break."""
+    with suppress(httpx.HTTPError):
+        httpx.get(f"{app.url}/items/1", trust_env=False, timeout=20)
 
 
 def is_down(message: PostedMessage) -> bool:
@@ -159,3 +167,38 @@ def test_an_address_that_fails_pages(tmp_path: Path, discord: DiscordStandIn) ->
             health.__exit__(None, None, None)
             page = discord.wait_for(is_down, 45)
             assert "does not answer" in str(page.body)
+
+
+def test_one_workers_death_is_its_supervisors_matter_and_the_supervisors_own_pages(
+    tmp_path: Path, discord: DiscordStandIn
+) -> None:
+    server = ("gunicorn", "--worker-class", "asgi", "--workers", "2", "--bind", "fd://{fd}")
+    before = (*RUN, "--", sys.executable, "-m")
+    with Served(
+        tmp_path, app=BLOCKED, config=SLOW, webhook_url=discord.webhook_url, server=server, before=before
+    ) as app:
+        app.pass_ticks(1, doing=lambda: request(app))
+        arbiter = child(app)
+        arbiter.children()[0].kill()
+        app.pass_ticks(2, doing=lambda: request(app))
+        discord.expect_silence_after()
+        workers = arbiter.children()
+        arbiter.kill()
+        discord.wait_for(is_down, 45)
+        assert app.process.wait(40) == 137
+        psutil.wait_procs(workers, timeout=20)  # gunicorn's workers end when their arbiter is gone
+
+
+def test_a_hangup_is_passed_on_and_is_no_stop(tmp_path: Path, discord: DiscordStandIn) -> None:
+    program = """
+import signal, sys, threading
+signal.signal(signal.SIGHUP, lambda *_: sys.exit(3))
+print("up", flush=True)
+threading.Event().wait(60)
+"""
+    before = (*RUN, "--", sys.executable, "-c", program)
+    with Served(tmp_path, config=SLOW, webhook_url=discord.webhook_url, before=before) as app:
+        app.wait_for_log("up")
+        app.process.send_signal(signal.SIGHUP)
+        discord.wait_for(is_down, 45)
+        assert app.process.wait(30) == 3
