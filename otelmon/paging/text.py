@@ -219,6 +219,8 @@ def _spoken(name: str) -> str:
 def _headline(alert: Alert) -> str:
     """Such as "Error rate 12.4 % (limit 5 %)"; only the name where nothing says what the value is compared with."""
     name = _name(alert)
+    if alert.unit is Unit.STATE:
+        return name
     if alert.bound is None:
         return name if alert.unit is Unit.NONE else f"{name} {format_value(alert.value, alert.unit)}"
     value, bound = format_value_and_bound(alert.value, alert.bound, alert.unit)

@@ -82,6 +82,7 @@ def test_a_kill_pages_within_two_intervals_and_the_next_run_resolves_it(
         took = time.monotonic() - began
         print(f"page after {took:.1f} s, {took / INTERVAL:.2f} intervals")
         assert took < 2 * INTERVAL
+        assert "Process down on shop" in page.content
         assert "SIGKILL" in str(page.body)
         assert app.process.wait(30) == 137
     assert len(discord.messages) == 1
