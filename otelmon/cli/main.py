@@ -17,6 +17,7 @@ from otelmon.cli.query import query
 from otelmon.cli.reload import reload
 from otelmon.cli.resolve import resolve
 from otelmon.cli.rules import rules
+from otelmon.cli.run import run
 from otelmon.cli.runbook import runbook
 from otelmon.cli.silence import silence
 from otelmon.cli.test import run_tests
@@ -51,6 +52,7 @@ app.command()(ack)
 app.command()(query)
 app.command()(reload)
 app.command()(resolve)
+app.command()(run)
 app.command()(runbook)
 app.add_typer(incidents, name="incidents")
 app.add_typer(silence, name="silence")

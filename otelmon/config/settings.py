@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr
 
 from otelmon.config.files import matching
+from otelmon.config.sentry import SentrySettings
 from otelmon.incidents.policy import Policy
 from otelmon.instrument.probes import ProbeSettings
 from otelmon.instrument.redis_watch import RedisSettings
@@ -107,6 +108,7 @@ class Settings(BaseModel):
     runbook_base_url: str | None = None
     runbooks: Path | None = None
     public_url: str | None = None
+    sentry: SentrySettings = SentrySettings()
     max_series: int = DEFAULT_MAX_SERIES
     rule_files: tuple[Path, ...] = ()
     rule_patterns: tuple[str, ...] = ()

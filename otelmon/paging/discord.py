@@ -172,9 +172,13 @@ def _fields(message: Message, link: str) -> list[dict[str, Any]]:
 
 
 def _field(field: Field) -> dict[str, Any]:
+    value = _text(field.value, FIELD_VALUE_LIMIT, lines=True)
+    address = _link(field.link)
+    if address and units(value) + units(address) <= FIELD_VALUE_LIMIT - 4:
+        value = f"[{value}]({address})"
     return {
         "name": _text(one_line(field.name), FIELD_NAME_LIMIT),
-        "value": _text(field.value, FIELD_VALUE_LIMIT, lines=True),
+        "value": value,
         "inline": field.inline,
     }
 

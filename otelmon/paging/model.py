@@ -31,6 +31,7 @@ class PageReason(StrEnum):
     SHIFT_NEAR = "a shift on call is near"
     SHIFTS_CHANGED = "shifts on call changed"
     TEST = "a test page was asked for"
+    TRACKED = "a critical incident is tracked where the errors are"
 
 
 class PageAction(StrEnum):
@@ -42,11 +43,15 @@ class PageAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A name and a value shown in a page. Both are data: the target's renderer escapes them."""
+    """A name and a value shown in a page. Both are data: the target's renderer escapes them.
+
+    ``link`` is the address that the value leads to (empty: nowhere).
+    """
 
     name: str
     value: str
     inline: bool = True
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from otelmon.alerts.model import Alert, AlertState, TransitionReason
 from otelmon.duration import format_duration
@@ -35,6 +35,8 @@ _SAID_WHEN_RESOLVED = (
 )
 _MOST_LISTED = 10
 _MOST_ALERTS = 500
+# An alert comes after the errors that it is about: by the window of its rule, mostly 5 min, and what it waits for.
+_ERRORS_BEFORE = timedelta(minutes=15)
 INCIDENT_ANNOTATION = "otelmon_incident"
 """What tells a program's reader which incident to acknowledge."""
 
@@ -55,6 +57,11 @@ def _command(incident_id: str) -> str:
     return f"otelmon ack {incident_id}"
 
 
+def no_error(since: datetime) -> str:  # noqa: ARG001 (the signature is the caller's)
+    """No error is tracked anywhere."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What pages say about where they come from.
@@ -63,7 +70,8 @@ class Context:
     ``served_runbook`` gives the address where the app itself shows the runbook of a name, "" where there is none;
     ``first_steps`` gives the first steps of a rule's runbook, shown where no runbook is linked; ``acknowledge`` says,
     for an incident's id, how it is acknowledged; ``acknowledge_link`` gives the address of the page where an incident
-    is acknowledged, in a message of this instant (empty: there is no such page).
+    is acknowledged, in a message of this instant (empty: there is no such page); ``newest_error`` the address of
+    the application's newest error since an instant, where errors are tracked (empty: there is none).
     """
 
     service: str
@@ -74,6 +82,7 @@ class Context:
     first_steps: Callable[[str], tuple[str, ...]] = _no_steps
     acknowledge: Callable[[str], str] = _command
     acknowledge_link: AcknowledgeLink = no_link
+    newest_error: Callable[[datetime], str] = no_error
 
 
 # How a new message begins that is not an incident's first.
@@ -212,6 +221,8 @@ def _spoken(name: str) -> str:
 def _headline(alert: Alert) -> str:
     """Such as "Error rate 12.4 % (limit 5 %)"; only the name where nothing says what the value is compared with."""
     name = _name(alert)
+    if alert.unit is Unit.STATE:
+        return name
     if alert.bound is None:
         return name if alert.unit is Unit.NONE else f"{name} {format_value(alert.value, alert.unit)}"
     value, bound = format_value_and_bound(alert.value, alert.bound, alert.unit)
@@ -270,6 +281,8 @@ def _fields(incident: Incident, alert: Alert, about: Context, escalated: tuple[F
         fields.append(Field(name="Acknowledged by", value=incident.acknowledged_by))
     elif incident.resolved_at is None:
         fields.append(Field(name="Acknowledge", value=about.acknowledge(incident.id), inline=False))
+    if error := about.newest_error(incident.triggered_at - _ERRORS_BEFORE):
+        fields.append(Field(name="Newest error", value="Open in Sentry", link=error))
     fields += [Field(name=name, value=value) for name, value in alert.context.items()]
     fields += [Field(name=name, value=value) for name, value in alert.labels.items() if name not in _SAID_ELSEWHERE]
     return tuple(field for field in fields if field.value)

@@ -9,6 +9,7 @@ from functools import partial
 
 from otelmon.clock import Clock
 from otelmon.collect.meter import OwnMeter
+from otelmon.config.sentry import SENTRY
 from otelmon.config.settings import DISCORD, LOG, NotifierKind, Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
@@ -17,6 +18,7 @@ from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.log import LogNotifier
 from otelmon.notify.notifier import Notifier
 from otelmon.notify.pause import Pause
+from otelmon.notify.sentry import SentryNotifier
 from otelmon.notify.webhook import WebhookNotifier
 from otelmon.notify.worker import Worker
 from otelmon.paging.routing import Route, RouteRule, Routing
@@ -33,6 +35,7 @@ from otelmon.runtime.pages import served_runbook
 from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import view_texts
 from otelmon.runtime.team import CurrentTeam
+from otelmon.runtime.tracking import newest_error
 from otelmon.server.links import Links
 from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
@@ -142,6 +145,9 @@ def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:
         else:
             token = "" if one.token is None else one.token.get_secret_value()
             found[one.name] = WebhookNotifier(one.name, url, token=token, clock=clock)
+    if (dsn := settings.sentry.parsed()) is not None:
+        environment = settings.sentry.environment or settings.environment or ""
+        found[SENTRY] = SentryNotifier(SENTRY, dsn, environment=environment, instance=settings.instance, clock=clock)
     return found
 
 
@@ -166,6 +172,7 @@ def make_routing(settings: Settings) -> Routing:
         rules=tuple(map(rule, settings.routes)),
         fallback=named(settings.fallback),
         machines=frozenset(machines),
+        tracker="" if settings.sentry.dsn is None else SENTRY,
     )
 
 
@@ -179,6 +186,7 @@ def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link) -> Co
         served_runbook=served_runbook(settings),
         first_steps=partial(first_steps, folder=settings.runbooks),
         acknowledge_link=acknowledge_link,
+        newest_error=newest_error(settings),
     )
 
 

@@ -27,11 +27,13 @@ from otelmon.instrument.requests import RequestMiddleware
 from otelmon.promql.analyze import condition
 from otelmon.rules.model import AlertingRule, Severity
 from otelmon.rules.runbooks import runbook_link
+from otelmon.runtime.note import PROCESS_DOWN, is_run, leave_note
 from otelmon.runtime.pages import own_pages, served_runbook
 from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.startup import startup_line, startup_warnings
 from otelmon.runtime.switch import PagingDecision, decide_paging, development_sign
+from otelmon.runtime.tracking import track_errors
 from otelmon.runtime.watch import Watch
 
 # How long the first call that needs the engine waits for it (it loads numpy and the state), and a stop for the rest.
@@ -143,6 +145,7 @@ class Monitor:
         with self._lock:
             if self._stopped or not self.settings.enabled:
                 return
+            track_errors(self.settings, self._middlewares, clock=self._clock, faults=self.faults)
             if self._watch is not None and self._watch_process == os.getpid():
                 return
             if self._watch is not None:
@@ -160,6 +163,9 @@ class Monitor:
                 idle_seconds=idle_seconds,
             )
             self._watch_process = os.getpid()
+            if is_run(os.environ):
+                # Whatever was said of the process before this one is over.
+                self._watch.put(ByHand(name=PROCESS_DOWN, value=0.0))
             atexit.register(self._pause)
 
     def forked(self) -> None:
@@ -288,6 +294,7 @@ def start_monitor(
         added = add(monitor)
         _running = monitor
         _say(monitor)
+        leave_note(settings, decided, monitor.faults)
         return monitor, added
 
 

@@ -10,6 +10,7 @@ from otelmon.config.settings import Settings
 from otelmon.oncall.escalations import DEFAULT_POLICY
 from otelmon.rules.model import Severity
 from otelmon.runtime.switch import PagingDecision
+from otelmon.runtime.tracking import sdk_missing
 
 # File systems that are gone after a restart of the machine or the container.
 _PASSING = frozenset({"tmpfs", "ramfs", "overlay", "aufs"})
@@ -31,6 +32,11 @@ def startup_line(settings: Settings, paging: PagingDecision) -> str:
 
 def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str) -> Iterator[str]:
     """What a user should mend before it matters. ``mounts`` is the text of /proc/mounts, empty where there is none."""
+    if sdk_missing(settings):
+        yield (
+            "SENTRY_DSN is set and the SDK that tracks errors is not installed: pip install 'otelmon[sentry]'; "
+            "critical alerts are sent there all the same"
+        )
     if not paging.on:
         return
     if not settings.has_webhook:

@@ -235,7 +235,7 @@ def encode_page(page: Page) -> Plain:
             "title": message.title,
             "description": message.description,
             "mentions": [[mention.kind.value, mention.id] for mention in message.mentions],
-            "fields": [[field.name, field.value, field.inline] for field in message.fields],
+            "fields": [[field.name, field.value, field.inline, field.link] for field in message.fields],
             "link": message.link,
             "acknowledge": message.acknowledge,
             "since_at": _optional(message.since_at),
@@ -273,7 +273,10 @@ def _decode_message(plain: Mapping[str, Any]) -> Message:
         title=plain["title"],
         description=plain.get("description", ""),
         mentions=tuple(Mention(kind=MentionKind(kind), id=id_) for kind, id_ in plain.get("mentions", ())),
-        fields=tuple(Field(name=name, value=value, inline=inline) for name, value, inline in plain.get("fields", ())),
+        fields=tuple(
+            Field(name=name, value=value, inline=inline, link="".join(link))
+            for name, value, inline, *link in plain.get("fields", ())
+        ),
         link=plain.get("link", ""),
         acknowledge=plain.get("acknowledge", ""),
         since_at=_instant(plain.get("since_at")),
