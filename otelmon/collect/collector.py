@@ -78,7 +78,8 @@ class Collector:
     @property
     def failures(self) -> int:
         """How often something of a collection failed, callbacks of instruments included."""
-        return self.faults.counts["collect"] + self.faults.counts["callback"]
+        counts = self.faults.counts
+        return counts["collect"] + counts["metric"] + counts["callback"]
 
     @property
     def latest(self) -> MetricsData | None:
@@ -155,7 +156,7 @@ class Collector:
         yield from self._translation.points(data, on_error=self._not_translated)
 
     def _not_translated(self, name: str, error: Exception) -> None:
-        self.faults.add("collect", f"the metric {name} cannot be translated", error)
+        self.faults.add("metric", f"the metric {name} cannot be translated", error)
 
     def _take(self, points: Iterable[Point], seen: _Seen, taken: set[Labels], samples: Samples, at: float) -> None:
         current: dict[Labels, tuple[Labels, ...]] = {}

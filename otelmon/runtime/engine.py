@@ -63,9 +63,10 @@ class Engine:
 
     ``routing`` says which notifiers are paged (none: paging is off), and whom they mention where there is no escalation
     policy. ``sample_host`` reads the host just before each collection. ``team`` is who escalations page, and may be
-    replaced between ticks. ``on_changes`` is told what was written of incidents. ``by_hand`` is where other
-    threads put values for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later
-    than the one before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs.
+    replaced between ticks. ``on_changes`` and ``on_transitions`` are told what was written of incidents and of alerts,
+    by each tick. ``by_hand`` is where other threads put values for ``take_requests``. Instants are unix seconds, as the
+    clock gives them; each must be later than the one before. ``current_team`` gives the ``team`` of each tick,
+    ``shifts`` tells people of theirs.
     """
 
     collector: Collector
@@ -82,6 +83,7 @@ class Engine:
     policy: Policy = field(default_factory=Policy)
     team: Team = field(default_factory=Team)
     on_changes: Callable[[Sequence[Change]], None] = lambda _: None
+    on_transitions: Callable[[Sequence[Transition]], None] = lambda _: None
     by_hand: deque[ByHand] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
     _recent: Mapping[str, Incident] = field(default_factory=dict)
@@ -102,6 +104,11 @@ class Engine:
     _views: SnapshotViews = field(default_factory=SnapshotViews)
     _collected_at: float = 0.0
     _unsaved: list[Sample] = field(default_factory=list)
+
+    @property
+    def incidents(self) -> Mapping[str, Incident]:
+        """The open incidents, by their ids."""
+        return self._incidents
 
     def restore(self, at: float) -> None:
         """Take up alerts, incidents and the window where an earlier process left them."""
@@ -274,6 +281,7 @@ class Engine:
         self._escalations = escalated.escalations
         self._known_ids |= stepped.incidents.keys()
         self._rewrite = False
+        self.on_transitions(transitions)
         self.on_changes(stepped.changes)
         self.shifts.done(told, team, now)
 

@@ -32,6 +32,7 @@ from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.startup import startup_line, startup_warnings
 from otelmon.runtime.switch import PagingDecision, decide_paging, development_sign
+from otelmon.runtime.ticks import Ticks
 from otelmon.runtime.watch import Watch
 
 # How long the first call that needs the engine waits for it (it loads numpy and the state), and a stop for the rest.
@@ -207,6 +208,12 @@ class Monitor:
         if self._watch is not None:
             texts = {str(key): str(text) for key, text in (context or {}).items()}
             self._watch.put(ByHand(name=name, value=float(value), context=texts))
+
+    @property
+    def ticks(self) -> Ticks | None:
+        """The ticks of this process; None where it does not evaluate."""
+        watch = self._watch
+        return None if watch is None or self._watch_process != os.getpid() else watch.ticks
 
     def stop(self) -> None:
         """Stop watching for good: deliver what is due, within a few seconds, and end the threads."""

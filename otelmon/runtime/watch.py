@@ -27,8 +27,10 @@ from otelmon.instrument.recorder import RequestRecorder
 from otelmon.instrument.requests import RequestMiddleware
 from otelmon.instrument.sources import SOURCES
 from otelmon.runtime.by_hand import ByHand
+from otelmon.runtime.heartbeat import Heartbeat
 from otelmon.runtime.reload import Reloader, RuleFiles
 from otelmon.runtime.snapshot import Snapshot
+from otelmon.runtime.ticks import Ticks
 from otelmon.runtime.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class Watch:
         tolerance = max(_LEAST_TOLERANCE_SECONDS, 2 * settings.interval_seconds)
         self._time = Timekeeper(clock, tolerance_seconds=tolerance)
         self._time_lock = threading.Lock()
+        self.ticks = Ticks(interval_seconds=settings.interval_seconds, monotonic=clock.monotonic, faults=faults)
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._deliver = threading.Event()
@@ -189,16 +192,49 @@ class Watch:
         """What people change and ask while the app runs: rule files, and the socket of `otelmon query`."""
         from otelmon.runtime.answers import Answers
         from otelmon.runtime.control import ControlServer
+        from otelmon.runtime.vitals import Vitals
 
         engine, reloader = assembly.engine, None
         if self._rule_files is not None:
             reloader = Reloader(self._rule_files, engine, now=self._now, on_reload=self._on_reload, faults=self._faults)
             self._spawn("otelmon-files", partial(self._run_files, reloader))
-        answers = Answers(engine, reloader, now=self._now, monotonic=self._clock.monotonic, delivery=assembly.delivery)
+        vitals = Vitals(
+            self._settings,
+            engine,
+            self.ticks,
+            self._faults,
+            pages=self._pages,
+            export=assembly.export,
+            heartbeat=self._heartbeat(),
+        )
+        vitals.measure(self._pipeline.meter)
+        answers = Answers(
+            engine,
+            reloader,
+            now=self._now,
+            monotonic=self._clock.monotonic,
+            delivery=assembly.delivery,
+            vitals=vitals,
+        )
         self._control = ControlServer(
             self._settings.state_dir, answers.answer, clock=self._clock, stop=self._stop, faults=self._faults
         )
         self._spawn("otelmon-control", self._control.run)
+
+    def _heartbeat(self) -> Heartbeat | None:
+        """The heartbeat, beating; only where this process pages: a developer's must not keep production's quiet."""
+        url = self._settings.heartbeat_url
+        if url is None or not self._pages:
+            return None
+        heartbeat = Heartbeat(
+            url,
+            service=self._settings.service,
+            every_seconds=self._settings.heartbeat_seconds,
+            monotonic=self._clock.monotonic,
+            faults=self._faults,
+        )
+        self.ticks.listen(heartbeat.ticked)
+        return heartbeat
 
     def _run_files(self, reloader: Reloader) -> None:
         while not self._clock.wait(self._stop, _FILES_SECONDS):
@@ -215,7 +251,7 @@ class Watch:
         while not self._stop.is_set():
             remaining = next_at - self._clock.monotonic()
             if remaining <= 0:
-                self._guard("tick", lambda: engine.tick(self._now()))
+                self._guard("tick", lambda: self.ticks.run(engine, self._now()))
                 # A tick that took longer than the interval is followed by the next whole one, not by a burst.
                 passed = self._clock.monotonic() - next_at
                 next_at += self._interval_seconds * (1 + passed // self._interval_seconds)
@@ -225,7 +261,7 @@ class Watch:
             self._guard("requests", lambda: self._take_requests(engine))
         # What was measured since the last tick, and values put in just now, belong to this run.
         self._guard("requests", lambda: self._take_requests(engine))
-        self._guard("tick", lambda: engine.tick(self._now()))
+        self._guard("tick", lambda: self.ticks.run(engine, self._now()))
 
     def _take_requests(self, engine: Engine) -> None:
         if engine.take_requests(self._now()):
