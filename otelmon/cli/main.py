@@ -19,6 +19,7 @@ from otelmon.cli.resolve import resolve
 from otelmon.cli.rules import rules
 from otelmon.cli.runbook import runbook
 from otelmon.cli.silence import silence
+from otelmon.cli.status import status
 from otelmon.cli.test import run_tests
 
 app = typer.Typer(
@@ -52,6 +53,7 @@ app.command()(query)
 app.command()(reload)
 app.command()(resolve)
 app.command()(runbook)
+app.command()(status)
 app.add_typer(incidents, name="incidents")
 app.add_typer(silence, name="silence")
 app.add_typer(oncall, name="oncall")

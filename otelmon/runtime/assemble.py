@@ -10,10 +10,12 @@ from functools import partial
 from otelmon.clock import Clock
 from otelmon.collect.collector import Collector
 from otelmon.collect.export import OtlpExport, exporter_from_environment
-from otelmon.collect.pipeline import Pipeline
+from otelmon.collect.log_export import log_export_from_environment
+from otelmon.collect.pipeline import Pipeline, own_version
 from otelmon.config.settings import DISCORD, LOG, NotifierKind, Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
+from otelmon.incidents.model import Change
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
@@ -26,6 +28,7 @@ from otelmon.paging.routing import Route, RouteRule, Routing
 from otelmon.paging.text import AcknowledgeLink, Context, no_link
 from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
+from otelmon.runtime.alert_events import AlertEvents
 from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
@@ -52,6 +55,7 @@ class Assembly:
     workers: Sequence[Worker]
     notifiers: Mapping[str, Notifier]
     export: OtlpExport | None
+    events: AlertEvents
     storages: Sequence[Storage]
     clock: Clock
 
@@ -65,6 +69,7 @@ class Assembly:
             if latest is not None:
                 self.export.export(latest)
             self.export.shutdown()
+        self.events.close(deadline - self.clock.monotonic())
         for notifier in self.notifiers.values():
             notifier.close()
         for storage in self.storages:
@@ -147,7 +152,10 @@ def _assembled(
         shifts=ShiftTeller(settings.notices, faults),
         policy=settings.policy,
     )
-    engine.on_changes = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults).record
+    figures = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults)
+    events = _events(pipeline, clock, faults)
+    engine.on_changes = _both(figures.record, events.changes)
+    engine.on_transitions = events.transitions
     storages = list(journal.storages)
     fallback = engine.routing.fallback
     workers = [Worker(storage, notifiers, clock, fallback=fallback) for storage in storages]
@@ -160,9 +168,29 @@ def _assembled(
         workers=workers,
         notifiers=notifiers,
         export=None if pipeline.portable else exporter_from_environment(faults=faults),
+        events=events,
         storages=storages,
         clock=clock,
     )
+
+
+def _events(pipeline: Pipeline, clock: Clock, faults: Faults) -> AlertEvents:
+    """Where alerts are told of as log records; by our own export only where the pipeline is ours too."""
+    version = own_version()
+    export = None
+    if not pipeline.portable:
+        export = log_export_from_environment(resource=pipeline.resource, version=version, faults=faults)
+    return AlertEvents(export, version=version, monotonic=clock.monotonic, faults=faults)
+
+
+def _both(
+    one: Callable[[Sequence[Change]], None], other: Callable[[Sequence[Change]], None]
+) -> Callable[[Sequence[Change]], None]:
+    def told(changes: Sequence[Change]) -> None:
+        one(changes)
+        other(changes)
+
+    return told
 
 
 def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:
