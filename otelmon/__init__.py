@@ -96,7 +96,7 @@ def process_alert(name: str, value: float, context: Mapping[str, object] | None 
 
 
 def health() -> Health:
-    """An ASGI app that says whether otelmon watches: ``app.mount("/otelmon/health", otelmon.health())``.
+    """An ASGI app that says whether otelmon watches: ``app.add_route("/otelmon/health", otelmon.health())``.
 
     It answers 200 once the next tick has ended and was good, 503 with the reason where ticks fail or are late (the last
     one ended two intervals and 5 s ago), or where otelmon does not run in this process. Whoever asks has to wait for as
@@ -107,7 +107,7 @@ def health() -> Health:
 
     def ticks() -> Ticks | None:
         monitor = running()
-        return None if monitor is None else monitor.ticks
+        return None if monitor is None or not monitor.settings.enabled else monitor.ticks
 
     return Health(ticks)
 

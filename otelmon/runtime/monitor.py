@@ -76,6 +76,9 @@ class Monitor:
         self.paging = paging
         self.faults = Faults()
         self._clock = clock or SystemClock()
+        self.ticks = Ticks(
+            interval_seconds=settings.interval_seconds, monotonic=self._clock.monotonic, faults=self.faults
+        )
         self._recorder = RequestRecorder(start_at=self._clock.now())
         self._middlewares: list[RequestMiddleware] = []
         self._serving: set[object] = set()
@@ -145,6 +148,7 @@ class Monitor:
                 middlewares=self._middlewares,
                 clock=self._clock,
                 faults=self.faults,
+                ticks=self.ticks,
                 rule_files=self._rule_files,
                 on_reload=self._adopt,
             )
@@ -208,12 +212,6 @@ class Monitor:
         if self._watch is not None:
             texts = {str(key): str(text) for key, text in (context or {}).items()}
             self._watch.put(ByHand(name=name, value=float(value), context=texts))
-
-    @property
-    def ticks(self) -> Ticks | None:
-        """The ticks of this process; None where it does not evaluate."""
-        watch = self._watch
-        return None if watch is None or self._watch_process != os.getpid() else watch.ticks
 
     def stop(self) -> None:
         """Stop watching for good: deliver what is due, within a few seconds, and end the threads."""

@@ -56,31 +56,40 @@ class Ticks:
 
     A tick is good when everything was collected, a rule could be evaluated, and what it decided was written to disk. A
     single metric or rule that fails spoils none: that is the user's to mend, and is counted as a fault of its own.
-    ``count`` and ``failed`` count the ticks of this process, ``started_at`` is an instant of ``monotonic``.
+    ``count`` and ``failed`` count the ticks since `begin`.
     """
 
     def __init__(self, *, interval_seconds: float, monotonic: Callable[[], float], faults: Faults) -> None:
         self.interval_seconds = interval_seconds
-        self.started_at = monotonic()
+        self._monotonic = monotonic
+        self._faults = faults
         self.count = 0
         self.failed = 0
         self.last: Tick | None = None
-        self._ended_at = self.started_at
-        self._monotonic = monotonic
-        self._faults = faults
+        self._began_at: float | None = None
+        self._ended_at = 0.0
         self._lock = threading.Lock()
-        self._listeners: list[Heard] = []
+        self._following: list[Heard] = []
+        self._waiting: list[Heard] = []
+
+    def begin(self) -> None:
+        """The watching begins, for the first time or anew after a pause or a fork; who followed does so no longer."""
+        self.count = self.failed = 0
+        self.last = None
+        self._began_at = self._ended_at = self._monotonic()
+        self._lock = threading.Lock()  # one that a fork may have copied while it was held would stay so
+        self._following = []
 
     @property
     def uptime_seconds(self) -> float:
-        """How long this process has watched."""
-        return self._monotonic() - self.started_at
+        """How long this process has watched; 0 before it does."""
+        return 0.0 if self._began_at is None else self._monotonic() - self._began_at
 
     @property
     def patience_seconds(self) -> float:
         """How long the end of the next tick may still take until it is late; negative when it is."""
         allowed = _LATE_INTERVALS * self.interval_seconds + _LATE_GRACE_SECONDS
-        return self._ended_at + allowed - self._monotonic()
+        return allowed if self._began_at is None else self._ended_at + allowed - self._monotonic()
 
     def run(self, engine: Engine, at: float) -> None:
         """One tick at unix second ``at``, then everybody who listens; nothing that fails goes further."""
@@ -97,27 +106,28 @@ class Ticks:
         self.count += 1
         self.failed += flaw is not None
         with self._lock:
-            listeners = tuple(self._listeners)
+            listeners = (*self._following, *self._waiting)
         for listener in listeners:
             try:
                 listener(tick)
             except Exception as error:  # noqa: BLE001 (one that fails keeps the others from nothing)
                 self._faults.add("tick", "what follows a tick failed", error)
 
-    def listen(self, heard: Heard) -> None:
-        """Call this after each tick, in the engine's thread: it may not block."""
+    def follow(self, heard: Heard) -> None:
+        """Call this after each tick until the next `begin`, in the engine's thread: it may not block."""
         with self._lock:
-            self._listeners.append(heard)
+            self._following.append(heard)
 
     @contextmanager
     def listening(self, heard: Heard) -> Iterator[None]:
-        """Call this after each tick while the block lasts."""
-        self.listen(heard)
+        """Call this after each tick while the block lasts, also after a `begin`."""
+        with self._lock:
+            self._waiting.append(heard)
         try:
             yield
         finally:
             with self._lock:
-                self._listeners.remove(heard)
+                self._waiting.remove(heard)
 
     def _flaw(self, engine: Engine, at: float, before: dict[str, int]) -> Flaw | None:
         if self._faults.counts["collect"] > before["collect"]:

@@ -84,7 +84,7 @@ class Vitals:
             for group, seconds in self._evaluated(tick.at).items():
                 evaluation.record(seconds, {GROUP: group})
 
-        self._ticks.listen(ticked)
+        self._ticks.follow(ticked)
         gauges: tuple[tuple[str, str, Callable[[], int]], ...] = (
             (SERIES, "Series in memory.", lambda: self._engine.window.series_count),
             (SERIES_LIMIT, "Series that are kept at most (max_series).", lambda: self._settings.max_series),

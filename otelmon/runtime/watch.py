@@ -66,6 +66,7 @@ class Watch:
         middlewares: Sequence[RequestMiddleware],
         clock: Clock,
         faults: Faults,
+        ticks: Ticks,
         rule_files: RuleFiles | None = None,
         on_reload: Callable[[Settings], None] = lambda _: None,
     ) -> None:
@@ -81,7 +82,8 @@ class Watch:
         tolerance = max(_LEAST_TOLERANCE_SECONDS, 2 * settings.interval_seconds)
         self._time = Timekeeper(clock, tolerance_seconds=tolerance)
         self._time_lock = threading.Lock()
-        self.ticks = Ticks(interval_seconds=settings.interval_seconds, monotonic=clock.monotonic, faults=faults)
+        self._ticks = ticks
+        ticks.begin()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._deliver = threading.Event()
@@ -201,7 +203,7 @@ class Watch:
         vitals = Vitals(
             self._settings,
             engine,
-            self.ticks,
+            self._ticks,
             self._faults,
             pages=self._pages,
             export=assembly.export,
@@ -233,7 +235,7 @@ class Watch:
             monotonic=self._clock.monotonic,
             faults=self._faults,
         )
-        self.ticks.listen(heartbeat.ticked)
+        self._ticks.follow(heartbeat.ticked)
         return heartbeat
 
     def _run_files(self, reloader: Reloader) -> None:
@@ -251,7 +253,7 @@ class Watch:
         while not self._stop.is_set():
             remaining = next_at - self._clock.monotonic()
             if remaining <= 0:
-                self._guard("tick", lambda: self.ticks.run(engine, self._now()))
+                self._guard("tick", lambda: self._ticks.run(engine, self._now()))
                 # A tick that took longer than the interval is followed by the next whole one, not by a burst.
                 passed = self._clock.monotonic() - next_at
                 next_at += self._interval_seconds * (1 + passed // self._interval_seconds)
@@ -261,7 +263,7 @@ class Watch:
             self._guard("requests", lambda: self._take_requests(engine))
         # What was measured since the last tick, and values put in just now, belong to this run.
         self._guard("requests", lambda: self._take_requests(engine))
-        self._guard("tick", lambda: self.ticks.run(engine, self._now()))
+        self._guard("tick", lambda: self._ticks.run(engine, self._now()))
 
     def _take_requests(self, engine: Engine) -> None:
         if engine.take_requests(self._now()):
