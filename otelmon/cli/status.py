@@ -60,7 +60,7 @@ def is_critical(found: Status) -> bool:
 
 def _asked(folder: Path) -> Status:
     """What the monitor says of everything; raises StateError where none answers."""
-    return {"at": time.time()} | {verb: _answer(ask(folder, {"verb": verb}), verb) for verb in _VERBS}
+    return {verb: _answer(ask(folder, {"verb": verb}), verb) for verb in _VERBS}
 
 
 def _answer(said: dict[str, Any], verb: str) -> Any:

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from otelmon.duration import format_duration
 from otelmon.labels import Labels
-from otelmon.paging.visible import one_line
+from otelmon.paging.visible import ELLIPSIS, one_line
 
 Status = dict[str, Any]
 Line = tuple[str, str]
@@ -22,12 +22,13 @@ _MOST_REJECTIONS = 5
 # Labels that every alert of the service has, or that stand beside them.
 _KNOWN = frozenset({"alertname", "severity", "job", "instance"})
 _WIDTH = 80
+_MOST_REASON = 200
 _LAST = 24  # so much of the last column should have room
 
 
 def status_lines(found: Status) -> Iterator[Line]:
     """Everything, in the order in which somebody at night asks: is it watched, what fires, who has it, who was told."""
-    at = found["at"]
+    at = found["monitor"]["at"]
     sections = (
         _monitor(found["monitor"], at),
         _incidents(found["monitor"], at),
@@ -160,12 +161,12 @@ def _delivery(said: Mapping[str, Any], at: float, *, paging: bool) -> Iterator[L
     for each in said["notifiers"]:
         if each["last_error"] and each["last_error_at"] is not None:
             ago = _lasted(at - each["last_error_at"])
-            yield "*", f"  {one_line(each['name'])}, {ago} ago: {one_line(each['last_error'])}"
+            yield "*", f"  {one_line(each['name'])}, {ago} ago: {_reason(each['last_error'])}"
     for each in said["rejections"][:_MOST_REJECTIONS]:
         when = f"{datetime.fromtimestamp(each['at']).astimezone():%Y-%m-%d %H:%M}"
         what = f"{one_line(each['title'])} ({each['incident']}, {each['page']})"
         yield "!", f"  rejected by {one_line(each['notifier'])} {when}: {what}"
-        yield "!", f"    {one_line(each['reason'])}"
+        yield "!", f"    {_reason(each['reason'])}"
 
 
 def _rules(rules: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
@@ -175,7 +176,7 @@ def _rules(rules: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
         for each in broken[:_MOST]:
             yield (
                 "!",
-                f"  {one_line(each['name'])} ({one_line(each['file'])}:{each['line']}): {one_line(each['problem'])}",
+                f"  {one_line(each['name'])} ({one_line(each['file'])}:{each['line']}): {_reason(each['problem'])}",
             )
         yield from _rest(len(broken))
 
@@ -207,6 +208,11 @@ def _table(rows: Sequence[tuple[str, Sequence[str]]], *, indent: str = "  ") -> 
 def _rest(count: int) -> Iterable[Line]:
     if count > _MOST:
         yield "", f"  and {count - _MOST} more"
+
+
+def _reason(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= _MOST_REASON else line[: _MOST_REASON - 1] + ELLIPSIS
 
 
 def _mark(severity: str, *, quiet: bool) -> str:

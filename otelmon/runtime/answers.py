@@ -144,7 +144,7 @@ class Answers:
     def _monitor(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
         if self._vitals is None:
             raise RefusedError("this monitor cannot say how it fares")
-        return self._vitals.answer()
+        return {"at": self._now(), **self._vitals.answer()}
 
     def _reload(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
         if self._reloader is None:
