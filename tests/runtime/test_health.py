@@ -22,6 +22,7 @@ from otelmon.runtime.health import Health
 from otelmon.runtime.ticks import Flaw, Ticks
 from otelmon.testing import FakeClock
 from tests.runtime.client import TestClient
+from tests.runtime.test_control import wait_for
 
 
 class Engine:
@@ -165,6 +166,34 @@ def test_only_a_get_is_answered_and_a_head_has_no_body() -> None:
         assert int(response.headers["content-length"]) > 0
 
     asyncio.run(story())
+
+
+def test_without_an_asyncio_loop_the_next_tick_is_waited_for_all_the_same() -> None:
+    watching = Watching()
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    done: list[Any] = []
+
+    def serve() -> None:
+        exchange = watching.health({"type": "http", "method": "GET"}, receive, send)
+        try:
+            exchange.send(None)  # by hand: nothing here is a loop
+        except StopIteration:
+            done.append(True)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    wait_for(lambda: bool(watching.ticks._waiting))
+    watching.tick()
+    thread.join(10)
+    assert done
+    assert sent[0]["status"] == 200
 
 
 def fastapi() -> Any:
