@@ -29,11 +29,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from otelmon.instrument.operations import Operation
     from otelmon.instrument.queues import Queue
+    from otelmon.runtime.health import Health
     from otelmon.runtime.monitor import AlertCheck, Monitor
     from otelmon.runtime.snapshot import Snapshot
+    from otelmon.runtime.ticks import Ticks
 
 __all__ = [
     "check_alert",
+    "health",
     "operation",
     "probe",
     "process_alert",
@@ -93,6 +96,23 @@ def check_alert(name: str, value: float) -> AlertCheck:
 def process_alert(name: str, value: float, context: Mapping[str, object] | None = None) -> None:
     """Put a value through an alert of the running monitor by hand; see ``Monitor.process_alert``."""
     _running().process_alert(name, value, context)
+
+
+def health() -> Health:
+    """An ASGI app that says whether otelmon watches: ``app.add_route("/otelmon/health", otelmon.health())``.
+
+    It answers 200 once the next tick has ended and was good, 503 with the reason where ticks fail or are late (the last
+    one ended two intervals and 5 s ago), or where otelmon does not run in this process. Whoever asks has to wait for as
+    long. Its requests are not counted.
+    """
+    from otelmon.runtime.health import Health
+    from otelmon.runtime.monitor import running
+
+    def ticks() -> Ticks | None:
+        monitor = running()
+        return None if monitor is None or not monitor.settings.enabled else monitor.ticks
+
+    return Health(ticks)
 
 
 def operation(name: str) -> Operation:

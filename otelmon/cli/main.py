@@ -20,6 +20,7 @@ from otelmon.cli.rules import rules
 from otelmon.cli.run import run
 from otelmon.cli.runbook import runbook
 from otelmon.cli.silence import silence
+from otelmon.cli.status import status
 from otelmon.cli.test import run_tests
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ app.command()(reload)
 app.command()(resolve)
 app.command()(run)
 app.command()(runbook)
+app.command()(status)
 app.add_typer(incidents, name="incidents")
 app.add_typer(silence, name="silence")
 app.add_typer(oncall, name="oncall")

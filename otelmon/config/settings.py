@@ -28,6 +28,8 @@ DEFAULT_INTERVAL_SECONDS = 15.0
 """How often rules are evaluated where nothing else is said."""
 DEFAULT_MAX_SERIES = 50_000
 """How many series are kept in memory where nothing else is said."""
+DEFAULT_HEARTBEAT_SECONDS = 30.0
+"""How often the heartbeat's address is called at most where nothing else is said."""
 
 
 class PagingMode(StrEnum):
@@ -80,6 +82,7 @@ class Settings(BaseModel):
     ``runbooks`` is the folder of the team's own runbooks. ``public_url`` is where people reach the app, without a
     slash at its end; None where no page links there. ``exclude_paths`` are paths, or prefixes of paths where they end
     in ``*``. ``rule_patterns`` are what ``rule_files:`` says, made absolute, ``rule_files`` what that matched.
+    ``heartbeat_url`` is called after good ticks, at most once ``heartbeat_seconds``.
     ``groups`` are the built-in rules as tuned, the user's own, then those of the rule files, ready to evaluate.
     """
 
@@ -110,6 +113,8 @@ class Settings(BaseModel):
     public_url: str | None = None
     sentry: SentrySettings = SentrySettings()
     max_series: int = DEFAULT_MAX_SERIES
+    heartbeat_url: SecretStr | None = None
+    heartbeat_seconds: float = DEFAULT_HEARTBEAT_SECONDS
     rule_files: tuple[Path, ...] = ()
     rule_patterns: tuple[str, ...] = ()
     groups: tuple[InstanceOf[Group], ...] = ()

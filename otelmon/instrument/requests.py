@@ -16,6 +16,8 @@ from otelmon.instrument.recorder import Counts, Lane
 from otelmon.instrument.routes import ERROR_KEY, RouteOf
 
 _COUNTED = "otelmon.counted"
+UNCOUNTED = "otelmon.uncounted"
+"""The key of a scope by which whoever answers says that the exchange is not to be counted."""
 _FAULT = "requests"
 _FAULT_TEXT = "a request could not be counted"
 
@@ -276,6 +278,9 @@ class _Exchange:
     def _count(self, failure: str, ended_at: float) -> None:
         self.open = False
         scope = self._scope
+        if UNCOUNTED in scope:
+            self._lane.leave()
+            return
         try:
             route = self._middleware.route_of(scope)
             if failure and ERROR_KEY in scope and self._status >= 500:

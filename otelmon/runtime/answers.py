@@ -23,6 +23,7 @@ from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import WatchedRule
 from otelmon.runtime.reload import Reloader
+from otelmon.runtime.vitals import Vitals
 from otelmon.window.window import Window
 
 Plain = dict[str, Any]
@@ -41,9 +42,9 @@ class RefusedError(OtelmonError):
 class Answers:
     """Answers requests about an engine; each is a mapping with a ``verb``, and so is each answer.
 
-    query (expr, at), query_range (expr, start, end, step), snapshot, rules, delivery, reload. Instants are unix
-    seconds. Numbers of results are texts, as in Prometheus's API, since JSON has neither NaN nor infinity. ``error`` in
-    an answer says that there is none, and why.
+    query (expr, at), query_range (expr, start, end, step), snapshot, rules, delivery, monitor, reload. Instants are
+    unix seconds. Numbers of results are texts, as in Prometheus's API, since JSON has neither NaN nor infinity.
+    ``error`` in an answer says that there is none, and why.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class Answers:
         now: Callable[[], float],
         monotonic: Callable[[], float],
         delivery: Delivery | None = None,
+        vitals: Vitals | None = None,
     ) -> None:
         self._engine = engine
         self._reloader = reloader
         self._delivery = delivery
+        self._vitals = vitals
         self._now = now
         self._monotonic = monotonic
         self._verbs: Mapping[str, Callable[[Mapping[str, Any]], Plain]] = {
@@ -66,6 +69,7 @@ class Answers:
             "snapshot": self._snapshot,
             "rules": self._rules,
             "delivery": self._delivered,
+            "monitor": self._monitor,
             "reload": self._reload,
         }
 
@@ -136,6 +140,11 @@ class Answers:
         if self._delivery is None:
             raise RefusedError("this monitor delivers nothing")
         return self._delivery.answer()
+
+    def _monitor(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
+        if self._vitals is None:
+            raise RefusedError("this monitor cannot say how it fares")
+        return {"at": self._now(), **self._vitals.answer()}
 
     def _reload(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
         if self._reloader is None:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from otelmon.clock import Clock
-from otelmon.collect.meter import OwnMeter
+from otelmon.collect.log_export import log_export_from_environment
+from otelmon.collect.pipeline import Pipeline, own_version
 from otelmon.config.sentry import SENTRY
 from otelmon.config.settings import DISCORD, LOG, NotifierKind, Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
+from otelmon.incidents.model import Change
 from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.log import LogNotifier
@@ -25,6 +27,7 @@ from otelmon.paging.routing import Route, RouteRule, Routing
 from otelmon.paging.text import AcknowledgeLink, Context, no_link
 from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
+from otelmon.runtime.alert_events import AlertEvents
 from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
@@ -53,6 +56,7 @@ class Assembly:
     delivery: Delivery
     workers: Sequence[Worker]
     notifiers: Mapping[str, Notifier]
+    events: AlertEvents
     memory: Storage
     clock: Clock
 
@@ -61,6 +65,7 @@ class Assembly:
         deadline = self.clock.monotonic() + timeout_seconds
         for worker in self.workers:
             worker.drain(deadline)
+        self.events.close(deadline - self.clock.monotonic())
         for notifier in self.notifiers.values():
             notifier.close()
         self.memory.close()
@@ -71,7 +76,7 @@ def assemble(
     member: Member,
     *,
     pages: bool,
-    meter: OwnMeter,
+    pipeline: Pipeline,
     sample_host: Callable[[], None],
     clock: Clock,
     faults: Faults,
@@ -79,7 +84,7 @@ def assemble(
 ) -> Assembly:
     """An engine with the state of the last run restored, as of ``at`` (unix seconds). ``pages`` is whether it pages.
 
-    ``meter`` makes the instruments of what is delivered and of how incidents were handled.
+    The meter of ``pipeline`` makes the instruments of what is delivered and of how incidents were handled.
     """
     with ExitStack() as opened:
         memory = SqliteStorage(MEMORY)
@@ -106,7 +111,10 @@ def assemble(
             policy=settings.policy,
             continues=member.begin_term(),
         )
-        engine.on_changes = IncidentMetrics(meter, lambda: engine.team.people, faults=faults).record
+        figures = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults)
+        events = _events(pipeline, clock, faults)
+        engine.on_changes = _both(figures.record, events.changes)
+        engine.on_transitions = events.transitions
         engine.restore(at)
         storages = list(journal.storages)
         workers = [
@@ -115,9 +123,36 @@ def assemble(
         ]
         delivery = Delivery(list(notifiers), workers, storages)
         if pages:
-            delivery.measure(meter)
+            delivery.measure(pipeline.meter)
         opened.pop_all()  # from here on the assembly closes them
-    return Assembly(engine=engine, delivery=delivery, workers=workers, notifiers=notifiers, memory=memory, clock=clock)
+    return Assembly(
+        engine=engine,
+        delivery=delivery,
+        workers=workers,
+        notifiers=notifiers,
+        events=events,
+        memory=memory,
+        clock=clock,
+    )
+
+
+def _events(pipeline: Pipeline, clock: Clock, faults: Faults) -> AlertEvents:
+    """Where alerts are told of as log records; by our own export only where the pipeline is ours too."""
+    version = own_version()
+    export = None
+    if not pipeline.portable:
+        export = log_export_from_environment(resource=pipeline.resource, version=version, faults=faults)
+    return AlertEvents(export, version=version, monotonic=clock.monotonic, faults=faults)
+
+
+def _both(
+    one: Callable[[Sequence[Change]], None], other: Callable[[Sequence[Change]], None]
+) -> Callable[[Sequence[Change]], None]:
+    def told(changes: Sequence[Change]) -> None:
+        one(changes)
+        other(changes)
+
+    return told
 
 
 def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:

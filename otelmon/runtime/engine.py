@@ -61,12 +61,13 @@ _KEEP_FINISHED = timedelta(days=30)
 class Engine:
     """Everything that one process watches with.
 
-    ``routing`` says which notifiers are paged (none: paging is off), and whom they mention where there is no escalation
-    policy. ``sample_host`` reads the host just before each collection. ``team`` is who escalations page, and may be
-    replaced between ticks. ``on_changes`` is told what was written of incidents. ``by_hand`` is where other
-    threads put values for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later
-    than the one before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs.
-    ``continues`` is whether the counts that are collected go on from those of a process that evaluated before.
+    ``routing`` says which notifiers are paged (none: paging is off), and whom they mention where there is no
+    escalation policy. ``sample_host`` reads the host just before each collection. ``team`` is who escalations page,
+    and may be replaced between ticks. ``on_changes`` and ``on_transitions`` are told what was written of incidents
+    and of alerts, by each tick. ``by_hand`` is where other threads put values for ``take_requests``. Instants are
+    unix seconds, as the clock gives them; each must be later than the one before. ``current_team`` gives the ``team``
+    of each tick, ``shifts`` tells people of theirs. ``continues`` is whether the counts that are collected go on from
+    those of a process that evaluated before.
     """
 
     collector: Collector
@@ -84,6 +85,7 @@ class Engine:
     team: Team = field(default_factory=Team)
     on_changes: Callable[[Sequence[Change]], None] = lambda _: None
     continues: bool = False
+    on_transitions: Callable[[Sequence[Transition]], None] = lambda _: None
     by_hand: deque[ByHand] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
     _recent: Mapping[str, Incident] = field(default_factory=dict)
@@ -104,6 +106,11 @@ class Engine:
     _views: SnapshotViews = field(default_factory=SnapshotViews)
     _collected_at: float = 0.0
     _unsaved: list[Sample] = field(default_factory=list)
+
+    @property
+    def incidents(self) -> Mapping[str, Incident]:
+        """The open incidents, by their ids."""
+        return self._incidents
 
     def restore(self, at: float) -> None:
         """Take up alerts, incidents and the window where an earlier process left them."""
@@ -285,6 +292,7 @@ class Engine:
         self._escalations = escalated.escalations
         self._known_ids |= stepped.incidents.keys()
         self._rewrite = False
+        self.on_transitions(transitions)
         self.on_changes(stepped.changes)
         self.shifts.done(told, team, now)
         for _ in range(put_in):

@@ -33,6 +33,7 @@ from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.startup import startup_line, startup_warnings
 from otelmon.runtime.switch import PagingDecision, decide_paging, development_sign
+from otelmon.runtime.ticks import Ticks
 from otelmon.runtime.tracking import track_errors
 from otelmon.runtime.watch import Watch
 
@@ -82,6 +83,9 @@ class Monitor:
         self.paging = paging
         self.faults = Faults()
         self._clock = clock or SystemClock()
+        self.ticks = Ticks(
+            interval_seconds=settings.interval_seconds, monotonic=self._clock.monotonic, faults=self.faults
+        )
         self._recorder = RequestRecorder(start_at=self._clock.now())
         self._middlewares: list[RequestMiddleware] = []
         self._serving: set[object] = set()
@@ -158,6 +162,7 @@ class Monitor:
                 middlewares=self._middlewares,
                 clock=self._clock,
                 faults=self.faults,
+                ticks=self.ticks,
                 rule_files=self._rule_files,
                 on_reload=self._adopt,
                 idle_seconds=idle_seconds,

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from otelmon.clock import Clock
+from otelmon.collect.export import OtlpExport
+from otelmon.collect.meter import OwnMeter
 from otelmon.config.settings import Settings
 from otelmon.errors import LostLeaseError
 from otelmon.faults import Faults, logger
@@ -21,8 +23,11 @@ from otelmon.runtime.answers import Answers
 from otelmon.runtime.assemble import Assembly
 from otelmon.runtime.control import ControlServer
 from otelmon.runtime.engine import Engine
+from otelmon.runtime.heartbeat import Heartbeat
 from otelmon.runtime.lease import Lease
 from otelmon.runtime.reload import Reloader, RuleFiles
+from otelmon.runtime.ticks import Ticks
+from otelmon.runtime.vitals import Vitals
 
 # How soon an acknowledgement made by another process is seen.
 _POLL_SECONDS = 1.0
@@ -47,6 +52,10 @@ class Term:
         now: Callable[[], float],
         clock: Clock,
         faults: Faults,
+        ticks: Ticks,
+        pages: bool,
+        meter: OwnMeter,
+        export: OtlpExport | None,
         rule_files: RuleFiles | None,
         on_reload: Callable[[Settings], None],
     ) -> None:
@@ -58,6 +67,10 @@ class Term:
         self._now = now
         self._clock = clock
         self._faults = faults
+        self._ticks = ticks
+        self._pages = pages
+        self._meter = meter
+        self._export = export
         self._rule_files = rule_files
         self._on_reload = on_reload
         self._interval_seconds = settings.interval_seconds
@@ -80,6 +93,7 @@ class Term:
         if self._lease is not None and not self._lease.renew():
             self._lose()  # restoring took longer than the lease
             return
+        self._ticks.begin()
         self._spawn("otelmon-delivery", partial(self._run_delivery, assembly))
         self._spawn_control(assembly)
         self._run_ticks(assembly.engine)
@@ -109,11 +123,43 @@ class Term:
         if self._rule_files is not None:
             reloader = Reloader(self._rule_files, engine, now=self._now, on_reload=self._on_reload, faults=self._faults)
             self._spawn("otelmon-files", partial(self._run_files, reloader))
-        answers = Answers(engine, reloader, now=self._now, monotonic=self._clock.monotonic, delivery=assembly.delivery)
+        vitals = Vitals(
+            self._settings,
+            engine,
+            self._ticks,
+            self._faults,
+            pages=self._pages,
+            export=self._export,
+            heartbeat=self._heartbeat(),
+        )
+        vitals.measure(self._meter)
+        answers = Answers(
+            engine,
+            reloader,
+            now=self._now,
+            monotonic=self._clock.monotonic,
+            delivery=assembly.delivery,
+            vitals=vitals,
+        )
         self._control = ControlServer(
             self._settings.state_dir, answers.answer, clock=self._clock, stop=self.over, faults=self._faults
         )
         self._spawn("otelmon-control", self._control.run)
+
+    def _heartbeat(self) -> Heartbeat | None:
+        """The heartbeat, beating; only where this process pages: a developer's must not keep production's quiet."""
+        url = self._settings.heartbeat_url
+        if url is None or not self._pages:
+            return None
+        heartbeat = Heartbeat(
+            url,
+            service=self._settings.service,
+            every_seconds=self._settings.heartbeat_seconds,
+            monotonic=self._clock.monotonic,
+            faults=self._faults,
+        )
+        self._ticks.follow(heartbeat.ticked)
+        return heartbeat
 
     def _run_lease(self, lease: Lease) -> None:
         while not self._clock.wait(self.over, lease.renew_seconds):
@@ -130,7 +176,7 @@ class Term:
             self._alive_at = self._clock.monotonic()
             remaining = next_at - self._alive_at
             if remaining <= 0:
-                self._guard("tick", lambda: engine.tick(self._now()))
+                self._guard("tick", lambda: self._ticks.run(engine, self._now()))
                 # A tick that took longer than the interval is followed by the next whole one, not by a burst.
                 passed = self._clock.monotonic() - next_at
                 next_at += self._interval_seconds * (1 + passed // self._interval_seconds)
@@ -141,7 +187,7 @@ class Term:
         if not self.lost:
             # What was measured since the last tick, and values put in just now, belong to this run.
             self._guard("requests", lambda: self._take_requests(engine))
-            self._guard("tick", lambda: engine.tick(self._now()))
+            self._guard("tick", lambda: self._ticks.run(engine, self._now()))
 
     def _take_requests(self, engine: Engine) -> None:
         if engine.take_requests(self._now()):

@@ -31,6 +31,7 @@ from otelmon.instrument.requests import RequestMiddleware
 from otelmon.instrument.sources import SOURCES
 from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
+from otelmon.runtime.ticks import Ticks
 from otelmon.runtime.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Watch:
         middlewares: Sequence[RequestMiddleware],
         clock: Clock,
         faults: Faults,
+        ticks: Ticks,
         rule_files: RuleFiles | None = None,
         on_reload: Callable[[Settings], None] = lambda _: None,
         idle_seconds: float = 0.0,
@@ -81,6 +83,8 @@ class Watch:
         tolerance = max(_LEAST_TOLERANCE_SECONDS, 2 * settings.interval_seconds)
         self._time = Timekeeper(clock, tolerance_seconds=tolerance)
         self._time_lock = threading.Lock()
+        self._ticks = ticks
+        ticks.begin()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._ready = threading.Event()
@@ -242,6 +246,10 @@ class Watch:
             now=self._now,
             clock=self._clock,
             faults=self._faults,
+            ticks=self._ticks,
+            pages=self._pages,
+            meter=self._pipeline.meter,
+            export=member.export,
             rule_files=self._rule_files,
             on_reload=self._on_reload,
         )
@@ -250,7 +258,7 @@ class Watch:
                 settings,
                 member,
                 pages=self._pages,
-                meter=self._pipeline.meter,
+                pipeline=self._pipeline,
                 sample_host=self._sample_host,
                 clock=self._clock,
                 faults=self._faults,
@@ -290,6 +298,7 @@ class Watch:
         self._sample_host()
         member.collector.count(self._now())
         member.collector.leave()
+        self._ticks.stand_by(self._now())
 
     def _hand_on(self, member: Member) -> None:
         """Let the process that evaluates handle what was put in here."""

@@ -28,7 +28,10 @@ from otelmon.rules.load import load_rule_file
 from otelmon.rules.model import Severity
 from otelmon.runtime.answers import Answers
 from otelmon.runtime.control import SOCKET_FILE, ControlServer
+from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.reload import Reloader, RuleFiles
+from otelmon.runtime.ticks import Ticks
+from otelmon.runtime.vitals import Vitals
 from otelmon.storage.sqlite import SqliteStorage
 from otelmon.testing.discord import DiscordStandIn
 from tests.e2e.simulation import Simulation
@@ -143,7 +146,7 @@ def test_the_rule_files_unit_test_passes_and_fails_when_the_rule_changes(here: P
 
 @contextmanager
 def a_monitor(folder: Path) -> Iterator[None]:
-    """What `otelmon query` and `reload` ask: an engine behind the control socket."""
+    """What `otelmon query`, `status` and `reload` ask: an engine behind the control socket."""
     empty = folder / "engine" / "otelmon.yaml"
     empty.parent.mkdir()
     empty.write_text("", encoding="utf-8")
@@ -151,7 +154,15 @@ def a_monitor(folder: Path) -> Iterator[None]:
     clock, stop = simulation.clock, threading.Event()
     files = RuleFiles(simulation.settings, lambda: simulation.settings)
     reloader = Reloader(files, simulation.engine, now=clock.now, on_reload=lambda _: None, faults=simulation.faults)
-    answers = Answers(simulation.engine, reloader, now=clock.now, monotonic=clock.monotonic)
+    ticks = Ticks(interval_seconds=15.0, monotonic=clock.monotonic, faults=simulation.faults)
+    answers = Answers(
+        simulation.engine,
+        reloader,
+        now=clock.now,
+        monotonic=clock.monotonic,
+        delivery=Delivery(["discord"], [], []),
+        vitals=Vitals(simulation.settings, simulation.engine, ticks, simulation.faults, pages=True),
+    )
     server = ControlServer(
         folder / "state" / "shop", answers.answer, clock=SystemClock(), stop=stop, faults=simulation.faults
     )

@@ -24,6 +24,7 @@ EXPECTED = {
     "memory_usage": (90.0, Unit.PERCENT, Severity.WARNING, 300.0, True),
     "page_delivery": (0.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
     "process_down": (0.0, Unit.STATE, Severity.CRITICAL, 0.0, True),
+    "series_overflow": (0.0, Unit.NONE, Severity.WARNING, 0.0, True),
     "redis_connection": (1.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
     "queue_delay": (300.0, Unit.SECONDS, Severity.WARNING, 0.0, True),
     "health_check": (1.0, Unit.NONE, Severity.CRITICAL, 0.0, True),

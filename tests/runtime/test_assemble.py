@@ -46,7 +46,7 @@ def test_the_storages_of_an_engine_that_cannot_be_made_are_closed(
                 settings,
                 member,
                 pages=True,
-                meter=pipeline.meter,
+                pipeline=pipeline,
                 sample_host=lambda: None,
                 clock=clock,
                 faults=faults,
