@@ -112,9 +112,7 @@ class Collector:
         if last is None or last[2] <= after:
             return None
         data, snapshot, at = last
-        line = recording_line(
-            data, snapshot, at=at, resource=self._resource, job=self._job, instance=self._instance
-        )
+        line = recording_line(data, snapshot, at=at, resource=self._resource, job=self._job, instance=self._instance)
         return at, line
 
     def collect(self, at: float) -> Sequence[Sample]:

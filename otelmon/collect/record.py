@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from opentelemetry.sdk.metrics.export import Buckets as OTelBuckets
 from opentelemetry.sdk.metrics.export import (
     ExponentialHistogram,
     ExponentialHistogramDataPoint,
@@ -25,7 +26,6 @@ from opentelemetry.sdk.metrics.export import (
     NumberDataPoint,
     Sum,
 )
-from opentelemetry.sdk.metrics.export import Buckets as OTelBuckets
 from opentelemetry.sdk.metrics.export import Histogram as ExplicitHistogram
 from opentelemetry.sdk.resources import Resource
 
@@ -67,9 +67,7 @@ def recording_line(
         scopes = first if number == 0 else []
         for scope_metrics in each.scope_metrics:
             scope = {"name": scope_metrics.scope.name, "version": scope_metrics.scope.version or ""}
-            scopes.append(
-                {"scope": scope, "metrics": [_metric(metric, at, pace) for metric in scope_metrics.metrics]}
-            )
+            scopes.append({"scope": scope, "metrics": [_metric(metric, at, pace) for metric in scope_metrics.metrics]})
         written.append({"resource": _resource(each.resource, identity), "scopeMetrics": scopes})
     if not resources:
         written.append({"resource": _resource(resource, identity), "scopeMetrics": first})

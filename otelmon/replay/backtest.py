@@ -6,7 +6,7 @@ The steps are those of the live engine, in its order: samples into the window, r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -21,7 +21,7 @@ from otelmon.paging.decide import decide
 from otelmon.paging.model import PageAction, PageReason
 from otelmon.paging.text import Context
 from otelmon.replay.collection import Collection
-from otelmon.rules.model import Severity, Unit
+from otelmon.rules.model import AlertingRule, Rule, Severity, Unit
 from otelmon.sample import Sample
 from otelmon.window.window import Window
 
@@ -39,8 +39,36 @@ class Evaluated(Protocol):
         """Alerts that changed their state."""
 
 
+class Evaluation(Protocol):
+    """How a rule fared when it was last evaluated."""
+
+    @property
+    def selected_series(self) -> int:
+        """How many series its selectors matched."""
+
+    @property
+    def problem(self) -> str:
+        """Why it could not be evaluated, empty where it could."""
+
+
+class Watched(Protocol):
+    """A rule under evaluation."""
+
+    @property
+    def rule(self) -> Rule:
+        """The rule."""
+
+    @property
+    def last(self) -> Evaluation | None:
+        """Its last evaluation."""
+
+
 class Rules(Protocol):
     """Evaluates rules, as the live engine has it."""
+
+    @property
+    def watched(self) -> Iterator[Watched]:
+        """Every rule."""
 
     @property
     def alerts(self) -> Mapping[str, Mapping[Labels, Alert]]:
@@ -78,7 +106,11 @@ class BacktestPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the rules did from ``start_at`` to ``end_at``. ``most_series`` is how many lived at a time, at most."""
+    """What the rules did from ``start_at`` to ``end_at``. ``most_series`` is how many lived at a time, at most.
+
+    ``alerts`` names the alerting rules, ``unmatched`` those rules for which no series was there at any time,
+    ``problems`` says by rule what went wrong in an evaluation, as it was first seen.
+    """
 
     start_at: datetime
     end_at: datetime
@@ -88,6 +120,9 @@ class Outcome:
     firings: tuple[Firing, ...]
     pages: tuple[BacktestPage, ...]
     incidents: int
+    alerts: tuple[str, ...]
+    unmatched: tuple[str, ...]
+    problems: Mapping[str, str]
 
     @property
     def seconds(self) -> float:
@@ -124,6 +159,8 @@ class Backtest:
     _pages: list[BacktestPage] = field(default_factory=list)
     _waiting: list[Sample] = field(default_factory=list)
     _counts: Counter[str] = field(default_factory=Counter)
+    _matched: set[str] = field(default_factory=set)
+    _problems: dict[str, str] = field(default_factory=dict)
     _first_at: float | None = None
     _ticked_at: float = 0.0
     _newest: float = 0.0
@@ -153,6 +190,7 @@ class Backtest:
             self._run_until(self._newest)
             if self._waiting:
                 self._tick(self._ticked_at + self.interval_seconds)
+        rules = [watched.rule for watched in self.rules.watched]
         firings = sorted([*self._closed, *self._open.values()], key=lambda each: (each.fired_at, each.name))
         return Outcome(
             start_at=_instant(self._first_at or 0.0),
@@ -163,6 +201,9 @@ class Backtest:
             firings=tuple(firings),
             pages=tuple(self._pages),
             incidents=len(self._ids),
+            alerts=tuple(dict.fromkeys(rule.name for rule in rules if isinstance(rule, AlertingRule))),
+            unmatched=tuple(dict.fromkeys(rule.name for rule in rules if rule.name not in self._matched)),
+            problems=self._problems,
         )
 
     def _run_until(self, at: float) -> None:
@@ -183,6 +224,12 @@ class Backtest:
         self._waiting = []
         evaluated = self.rules.run(self.window, at)
         standing = [alert for each in self.rules.alerts.values() for alert in each.values()]
+        for watched in self.rules.watched:
+            if watched.last is not None:
+                if watched.last.selected_series:
+                    self._matched.add(watched.rule.name)
+                if watched.last.problem:
+                    self._problems.setdefault(watched.rule.name, watched.last.problem)
         self._note(evaluated.transitions, standing)
         self._step(at, evaluated.transitions, standing)
 
@@ -219,8 +266,8 @@ class Backtest:
                     unit=alert.unit,
                 )
             elif alert.state is AlertState.RESOLVED and alert.labels in self._open:
-                firing = self._open.pop(alert.labels)
-                self._closed.append(replace(firing, resolved_at=alert.resolved_at or transition.at))
+                over = self._open.pop(alert.labels)
+                self._closed.append(replace(over, resolved_at=alert.resolved_at or transition.at))
         if self._open:
             for alert in standing:
                 firing = self._open.get(alert.labels)

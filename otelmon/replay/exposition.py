@@ -56,7 +56,7 @@ class TextReader:
             return
         found = _LINE.fullmatch(stripped)
         if found is None or not found["series"]:
-            raise LineError("no sample: name{label=\"value\"} value timestamp is expected")
+            raise LineError('no sample: name{label="value"} value timestamp is expected')
         if found["at"] is None:
             raise LineError("a sample without a timestamp, so that nobody knows when it was")
         try:

@@ -1,7 +1,7 @@
-"""Recordings as OTLP/JSON: one ExportMetricsServiceRequest a line, of the collector's file exporter or `otelmon record`.
+"""Recordings as OTLP/JSON: an ExportMetricsServiceRequest a line, of the collector's file exporter or `otelmon record`.
 
-https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding. The JSON is walked by hand: protobuf's own reader takes
-a hundred times as long. What it holds goes through the translation that live data go through.
+https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding. The JSON is walked by hand: protobuf's own reader
+takes a hundred times as long. What it holds goes through the translation that live data go through.
 """
 
 from __future__ import annotations
@@ -263,9 +263,7 @@ def _within(
             if all(low <= time <= high for time in times):
                 chosen.append((metric, times))
                 continue
-            points = [
-                point for point, time in zip(metric.data.data_points, times, strict=True) if low <= time <= high
-            ]
+            points = [point for point, time in zip(metric.data.data_points, times, strict=True) if low <= time <= high]
             chosen.append((replace(metric, data=replace(cast("Any", metric.data), data_points=points)), times))
         yield scope, chosen
 

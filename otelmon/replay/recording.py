@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from otelmon.errors import ConfigError, Problem
 from otelmon.replay.collection import Collection, LineError
@@ -111,4 +111,4 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             yield raw, raw
             return
         with gzip.GzipFile(fileobj=raw) as text:
-            yield text, raw
+            yield cast("IO[bytes]", text), raw

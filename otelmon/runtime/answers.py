@@ -40,7 +40,8 @@ class RefusedError(OtelmonError):
 class Answers:
     """Answers requests about an engine; each is a mapping with a ``verb``, and so is each answer.
 
-    query (expr, at), query_range (expr, start, end, step), snapshot, rules, reload. Instants are unix seconds. Numbers
+    query (expr, at), query_range (expr, start, end, step), snapshot, rules, reload, record (after: the last collection
+    as a line of OTLP/JSON, where it is later). Instants are unix seconds. Numbers
     of results are texts, as in Prometheus's API, since JSON has neither NaN nor infinity. ``error`` in an answer says
     that there is none, and why.
     """
@@ -58,6 +59,7 @@ class Answers:
             "snapshot": self._snapshot,
             "rules": self._rules,
             "reload": self._reload,
+            "record": self._record,
         }
 
     def answer(self, request: Mapping[str, Any]) -> Plain:
@@ -122,6 +124,10 @@ class Answers:
     def _rules(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
         with self._engine.held() as engine:
             return {"rules": [_rule(watched, engine.window) for watched in engine.rules.watched]}
+
+    def _record(self, request: Mapping[str, Any]) -> Plain:
+        found = self._engine.collector.recording(_instant(request, "after", 0.0))
+        return {} if found is None else {"at": found[0], "line": found[1]}
 
     def _reload(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
         if self._reloader is None:

@@ -22,6 +22,7 @@ from otelmon.notify.worker import Worker
 from otelmon.oncall.fixed import FixedOnCall
 from otelmon.paging.text import Context
 from otelmon.promql.analyze import lookback_seconds
+from otelmon.rules.model import Group
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
@@ -90,7 +91,7 @@ def assemble(
     journal = Journal(disk, memory, faults)
     engine = Engine(
         collector=collector,
-        window=Window(retention_seconds=retention_seconds(settings), max_series=settings.max_series),
+        window=window_for(settings.groups, interval_seconds=settings.interval_seconds, max_series=settings.max_series),
         rules=RuleRunner(
             settings.groups,
             interval_seconds=settings.interval_seconds,
@@ -135,13 +136,18 @@ def about(settings: Settings) -> Context:
     )
 
 
-def retention_seconds(settings: Settings) -> float:
+def window_for(groups: Sequence[Group], *, interval_seconds: float, max_series: int) -> Window:
+    """An empty window that keeps samples as long as these rules look back."""
+    return Window(retention_seconds=retention_seconds(groups, interval_seconds), max_series=max_series)
+
+
+def retention_seconds(groups: Sequence[Group], interval_seconds: float) -> float:
     """How long samples are kept: as far as any rule looks back, and two intervals more."""
     from otelmon.promql.parse import parse
 
-    lookbacks = [rule_lookback_seconds(rule) for group in settings.groups for rule in group.rules]
+    lookbacks = [rule_lookback_seconds(rule) for group in groups for rule in group.rules]
     lookbacks += [lookback_seconds(parse(text)) for text in VIEWS.values()]
-    return max(_LEAST_LOOKBACK_SECONDS, *lookbacks) + 2 * settings.interval_seconds
+    return max(_LEAST_LOOKBACK_SECONDS, *lookbacks) + 2 * interval_seconds
 
 
 def _open_state(settings: Settings, faults: Faults) -> Storage | None:

@@ -102,7 +102,9 @@ class Reloader:
                 if name not in _RULES and getattr(found, name) != getattr(before, name)
             )
             after = before.model_copy(update={name: getattr(found, name) for name in _RULES})
-            self._engine.reload(after.groups, retention_seconds=retention_seconds(after), at=self._now())
+            self._engine.reload(
+                after.groups, retention_seconds=retention_seconds(after.groups, after.interval_seconds), at=self._now()
+            )
             self._files.settings = after
             self._files.read_as = self._seen = look(after)
             self._on_reload(after)

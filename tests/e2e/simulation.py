@@ -54,7 +54,7 @@ class Simulation:
         self.pages = CapturedPages("discord")
         self.disk = disk or SqliteStorage(MEMORY)
         self.memory = SqliteStorage(MEMORY)
-        self.window = Window(retention_seconds=retention_seconds(self.settings))
+        self.window = Window(retention_seconds=retention_seconds(self.settings.groups, self.settings.interval_seconds))
         self.engine = Engine(
             collector=Collector(reader, recorder=self.recorder, job="shop", instance="host", faults=self.faults),
             window=self.window,
