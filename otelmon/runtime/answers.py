@@ -10,6 +10,7 @@ from otelmon.alerts.model import AlertState
 from otelmon.errors import ConfigError, OtelmonError, PromQLError
 from otelmon.histogram import Histogram
 from otelmon.labels import Labels
+from otelmon.promql.analyze import metric_names
 from otelmon.promql.ast import ValueType
 from otelmon.promql.check import value_type
 from otelmon.promql.evaluation import Failed
@@ -101,7 +102,8 @@ class Answers:
         found: dict[Labels, list[tuple[float, Any]]] = {}
         points = 0
         with self._engine.held() as engine:
-            oldest = engine.window.newest - engine.window.retention_seconds
+            names = metric_names(query.expr) or ("",)
+            oldest = engine.window.newest - min(map(engine.window.kept_seconds, names))
             deadline = self._monotonic() + MOST_SECONDS
             for number in range(steps):
                 at = start + number * step

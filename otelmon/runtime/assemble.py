@@ -21,21 +21,18 @@ from otelmon.notify.notifier import Notifier
 from otelmon.notify.worker import Worker
 from otelmon.oncall.fixed import FixedOnCall
 from otelmon.paging.text import Context
-from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.model import Group
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.engine import Engine
-from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
+from otelmon.runtime.evaluate import RuleRunner
 from otelmon.runtime.journal import Journal
-from otelmon.runtime.snapshot import VIEWS
+from otelmon.runtime.retention import retention
 from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.window.window import Window
 
 DISCORD = "discord"
 LOG = "log"
-# Views and snapshots look back five minutes, whatever the rules do.
-_LEAST_LOOKBACK_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,16 +135,8 @@ def about(settings: Settings) -> Context:
 
 def window_for(groups: Sequence[Group], *, interval_seconds: float, max_series: int) -> Window:
     """An empty window that keeps samples as long as these rules look back."""
-    return Window(retention_seconds=retention_seconds(groups, interval_seconds), max_series=max_series)
-
-
-def retention_seconds(groups: Sequence[Group], interval_seconds: float) -> float:
-    """How long samples are kept: as far as any rule looks back, and two intervals more."""
-    from otelmon.promql.parse import parse
-
-    lookbacks = [rule_lookback_seconds(rule) for group in groups for rule in group.rules]
-    lookbacks += [lookback_seconds(parse(text)) for text in VIEWS.values()]
-    return max(_LEAST_LOOKBACK_SECONDS, *lookbacks) + 2 * interval_seconds
+    seconds, lasting = retention(groups, interval_seconds)
+    return Window(retention_seconds=seconds, max_series=max_series, lasting=lasting)
 
 
 def _open_state(settings: Settings, faults: Faults) -> Storage | None:

@@ -96,8 +96,10 @@ class Engine:
             self._incidents, self._known_ids = restored.incidents, restored.known_ids
             self._recent, self._silences = restored.recent, restored.silences
             removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
-            since = at - self.window.retention_seconds
-            self.window.append(sample for sample in self.disk.samples(since) if sample.at < at)
+            since, lasting_since = at - self.window.retention_seconds, at - self.window.longest_seconds
+            saved = self.disk.samples(since, lasting_since=lasting_since)
+            self.window.append(sample for sample in saved if sample.at < at)
+            self.rules.resume(self.window)
             self._conclude(at, removed, ())
         except StateError as error:
             self.faults.add("state", f"the state of the last run cannot be read: {error}")
@@ -117,7 +119,11 @@ class Engine:
             if at >= self._prune_at:
                 self._prune_at = at + _PRUNE_SECONDS
                 finished_before = datetime.fromtimestamp(at, UTC) - _KEEP_FINISHED
-                self.journal.prune(samples_before=at - self.window.retention_seconds, finished_before=finished_before)
+                self.journal.prune(
+                    samples_before=at - self.window.retention_seconds,
+                    lasting_before=at - self.window.longest_seconds,
+                    finished_before=finished_before,
+                )
 
     def take_requests(self, at: float) -> bool:
         """Handle what was asked meanwhile (values by hand, acknowledgements); true when there was anything."""
@@ -143,12 +149,14 @@ class Engine:
         with self._lock:
             yield self
 
-    def reload(self, groups: tuple[Group, ...], *, retention_seconds: float, at: float) -> None:
+    def reload(
+        self, groups: tuple[Group, ...], *, retention_seconds: float, lasting: Mapping[str, float], at: float
+    ) -> None:
         """Take up other rules; those that stay keep their state, those that are gone resolve."""
         with self._turn:
             with self._lock:
                 results = self.rules.replace(groups, window=self.window, at=at)
-                self.window.retention_seconds = retention_seconds
+                self.window.retention_seconds, self.window.lasting = retention_seconds, lasting
             self._conclude(at, results, ())
 
     def shift(self, seconds: float) -> None:
@@ -225,6 +233,7 @@ class Engine:
             incidents=(*stepped.incidents.values(), *stepped.recent.values()) if self._rewrite else (),
             pages=pages,
             samples=samples,
+            lasting=results.recorded,
             taken=[request.id for request in requests],
             silences=tuple(stepped.silences.values()) if self._rewrite else stepped.changed_silences,
         )

@@ -87,7 +87,7 @@ class Reloader:
 
     def reload(self) -> Reloaded:
         """Read the files and evaluate what they say from now on. Raises ConfigError, and then nothing has changed."""
-        from otelmon.runtime.assemble import retention_seconds
+        from otelmon.runtime.retention import retention
 
         with self._lock:
             before = self._files.settings
@@ -102,9 +102,8 @@ class Reloader:
                 if name not in _RULES and getattr(found, name) != getattr(before, name)
             )
             after = before.model_copy(update={name: getattr(found, name) for name in _RULES})
-            self._engine.reload(
-                after.groups, retention_seconds=retention_seconds(after.groups, after.interval_seconds), at=self._now()
-            )
+            seconds, lasting = retention(after.groups, after.interval_seconds)
+            self._engine.reload(after.groups, retention_seconds=seconds, lasting=lasting, at=self._now())
             self._files.settings = after
             self._files.read_as = self._seen = look(after)
             self._on_reload(after)

@@ -62,5 +62,10 @@ def _groups_and_silences(connection: Connection) -> None:
         )
 
 
-STEPS: Steps = {2: _groups_and_silences}
+def _lasting_samples(connection: Connection) -> None:
+    """Version 3: samples that are kept for longer than others."""
+    connection.execute(text("ALTER TABLE ticks ADD COLUMN lasting BOOLEAN NOT NULL DEFAULT FALSE"))
+
+
+STEPS: Steps = {2: _groups_and_silences, 3: _lasting_samples}
 """What makes the schema of version n out of that of version n - 1. A new file is made at the newest version at once."""

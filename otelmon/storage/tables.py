@@ -7,9 +7,22 @@ may be longer than an index takes.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 METADATA = MetaData()
 
@@ -117,7 +130,8 @@ SERIES = Table(
 )
 
 # One row for all samples of a save, between ``first_at`` and ``last_at``. ``shifted`` seconds are to be added to every
-# instant in the blob, because the wall clock has jumped since.
+# instant in the blob, because the wall clock has jumped since. ``lasting`` ones are kept for longer: views over
+# days.
 TICKS = Table(
     "ticks",
     METADATA,
@@ -126,5 +140,6 @@ TICKS = Table(
     Column("last_at", Float(53), nullable=False),
     Column("shifted", Float(53), nullable=False),
     Column("samples", LargeBinary, nullable=False),
+    Column("lasting", Boolean, nullable=False, server_default=false()),
     Index("ticks_by_time", "last_at"),
 )
