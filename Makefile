@@ -1,6 +1,6 @@
 # Everything is built in .venv; each target does its own set-up and says what it does.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-rules soak format clean
+.PHONY: help demo test check bench bench-backtest bench-rules soak format clean
 
 # The first Python >= 3.11 that starts; override with `make PYTHON=/path/to/python`.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -13,6 +13,7 @@ help:
 	@echo "make test    all tests but the long ones"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   what a request, a collection and a tick cost"
+	@echo "make bench-backtest  how much faster than it happened a day is replayed; exit 1 below 1,000 times"
 	@echo "make bench-rules  what 100 rules cost, Prometheus beside us where installed; exit 1 if a bound is missed"
 	@echo "make soak    the long tests"
 	@echo "make format  rewrite the code in the project's format"
@@ -65,6 +66,9 @@ bench: .venv/test
 	@$(BIN)/python -m tests.benchmarks.rules
 	@$(BIN)/python -m tests.benchmarks.oncall
 	@$(BIN)/python -m tests.benchmarks.storm
+
+bench-backtest: .venv/test
+	@$(BIN)/python -m tests.benchmarks.backtest
 
 bench-rules: .venv/test
 	@$(BIN)/python -m tests.benchmarks.rules

@@ -65,9 +65,10 @@ class TextReader:
             raise LineError(f"{error}") from error
         if not math.isfinite(at):
             raise LineError(f"{found['at']} is no timestamp")
+        number = self._number(found["series"])
         self._values.append(value)
         self._at.append(at / 1000 if abs(at) >= _LEAST_MILLISECONDS else at)
-        self._series.append(self._number(found["series"]))
+        self._series.append(number)
         if len(self._at) >= self._most:
             self._spill()
 
@@ -96,9 +97,6 @@ class TextReader:
             try:
                 self._labels.append(read_metric(written))
             except SeriesError as error:
-                # The instant and the value were taken already.
-                self._at.pop()
-                self._values.pop()
                 raise LineError(str(error)) from error
             number = self._numbers[written] = len(self._labels) - 1
         return number

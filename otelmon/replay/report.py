@@ -38,7 +38,7 @@ def report(outcome: Outcome, *, width: int = 80, plain: bool = False) -> Iterato
             yield line.translate(_PLAIN) if plain else line
     for name in fired:
         yield ""
-        yield from _alert(outcome, name)
+        yield from _alert(outcome, name, width)
     yield ""
     for line in _summary(outcome, fired):
         yield from wrap(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
@@ -93,7 +93,7 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _alert(outcome: Outcome, name: str) -> Iterator[str]:
+def _alert(outcome: Outcome, name: str, width: int) -> Iterator[str]:
     firings = [firing for firing in outcome.firings if firing.name == name]
     total = format_span(sum(outcome.firing_seconds(firing) for firing in firings))
     pages = sum(page.alert == name for page in outcome.pages)
@@ -102,7 +102,8 @@ def _alert(outcome: Outcome, name: str) -> Iterator[str]:
     for firing in firings[:_MOST_LISTED]:
         labels = ", ".join(f'{key}="{value}"' for key, value in firing.labels.items() if key not in _NOT_SHOWN)
         lasted = format_span(outcome.firing_seconds(firing)) + ("" if firing.resolved_at else ", still firing")
-        yield f"  {_when(firing.fired_at)}  {lasted:<14}  worst {_worst(firing):<10}  {labels}".rstrip()
+        line = f"  {_when(firing.fired_at)}  {lasted:<14}  worst {_worst(firing):<10}  {labels}".rstrip()
+        yield _cut(line, width)
     if len(firings) > _MOST_LISTED:
         yield f"  and {len(firings) - _MOST_LISTED} more; --json lists them all"
 
@@ -138,8 +139,8 @@ def _column(share: float, columns: int) -> int:
     return min(columns - 1, max(0, int(share * columns)))
 
 
-def _cut(name: str, length: int) -> str:
-    return name if len(name) <= length else name[: length - 2] + ".."
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 2] + ".."
 
 
 def _scale(outcome: Outcome, columns: int) -> str:

@@ -1,9 +1,9 @@
 """How much faster than it happened a day is replayed: ``make bench-backtest``.
 
-A day of the demo shop at 15 s with the built-in rules: five routes, errors and slow answers by turns, the host's figures
-and a counter and a gauge of the shop's own, recorded as OTLP/JSON by the code that `otelmon record` runs, and replayed by
-the code that `otelmon backtest` runs. CPU seconds of this process, the best of three hours' replays, taken to a day, and
-the whole day once. Exits 1 where a day is not replayed a thousand times as fast as it passed.
+A day of the demo shop at 15 s with the built-in rules: five routes, errors and slow answers by turns, the host's
+figures and a counter and a gauge of the shop's own, recorded as OTLP/JSON by the code that `otelmon record` runs, and
+replayed by the code that `otelmon backtest` runs. CPU seconds of this process. Exits 1 where a day is not replayed a
+thousand times as fast as it passed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 from opentelemetry.sdk.metrics import MeterProvider
 
 from otelmon.collect.collector import Collector
+from otelmon.collect.meter import OwnMeter
 from otelmon.collect.reader import Reader
 from otelmon.config.load import load_settings
 from otelmon.faults import Faults
 from otelmon.instrument.host import HostSampler
-from otelmon.collect.meter import OwnMeter
 from otelmon.instrument.model import Traffic
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.replay.backtest import Backtest, Outcome

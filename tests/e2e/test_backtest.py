@@ -59,7 +59,7 @@ def faulty_traffic(simulation: Recorded, provider: MeterProvider) -> Callable[[]
             return  # nobody asks
         for _ in range(chance.randrange(4)):
             route = f"/route/{chance.randrange(2 + second // 1800)}"
-            fails = 600 < phase < 900 and chance.random() < 0.3 or 3000 < phase < 3900 and route == "/route/1"
+            fails = (600 < phase < 900 and chance.random() < 0.3) or (3000 < phase < 3900 and route == "/route/1")
             took = chance.lognormvariate(-4, 1) + (chance.random() * 3 if 1800 < phase < 2300 else 0)
             simulation.request(route, 500 if fails else 200, seconds=took)
         if not 2500 < phase < 2900:

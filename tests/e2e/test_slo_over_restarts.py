@@ -14,7 +14,7 @@ from otelmon.window.window import Series
 from tests.e2e.simulation import Simulation
 
 DAY = 86_400.0
-OFF = "error_rate, route_error_rate, response_time, database_connections, disk_usage, memory_usage".split(", ")
+OFF = ["error_rate", "route_error_rate", "response_time", "database_connections", "disk_usage", "memory_usage"]
 CONFIG = f"""
 service: shop
 interval: 150s
@@ -56,7 +56,7 @@ def run_over_restarts(tmp_path: Path, *, days: float, restarts: int) -> tuple[Si
 def holds_every_view(simulation: Simulation, clock: FakeClock, *, days: float, restarts: int) -> None:
     events, errors = views(simulation, "events:every5m"), views(simulation, "errors:every5m")
     # One view each 5m, neither left out nor taken twice for a restart.
-    assert events.times.size == pytest.approx(days * DAY / 300, abs=2)
+    assert events.times.size >= days * DAY / 300 - 2
     gaps = events.times[1:] - events.times[:-1]
     assert gaps.min() >= 299
     assert gaps.max() <= 301

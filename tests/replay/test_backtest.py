@@ -107,7 +107,7 @@ def test_the_command_takes_a_rule_file_and_text_with_timestamps(tmp_path: Path) 
     assert said.exit_code == 0, said.output
     outcome = json.loads(said.stdout)
     assert [(each["name"], each["resolved_at"]) for each in outcome["alerts"]] == [("down", None)]
-    assert outcome["evaluations"] == 20
+    assert outcome["evaluations"] == 21
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -47,14 +48,14 @@ def test_prometheuss_milliseconds_are_known_from_seconds() -> None:
         ("up 1", "a sample without a timestamp"),
         ("up one 100", "could not convert"),
         ("up", "no sample: name"),
-        ("up{a=b} 1 100", ""),
+        ("up{a=b} 1 100", "up{a=b}"),
         ("up 1 NaN", "NaN is no timestamp"),
     ],
 )
 def test_what_is_wrong_in_a_line_is_said_and_leaves_the_rest_whole(line: str, said: str) -> None:
     reader = TextReader()
     reader.read("up 1 90")
-    with pytest.raises(LineError, match=said):
+    with pytest.raises(LineError, match=re.escape(said)):
         reader.read(line)
     reader.read("up 0 110")
     assert [[each.value for each in part.samples] for part in reader.collections()] == [[1.0], [0.0]]
@@ -65,7 +66,7 @@ def test_more_than_memory_may_hold_is_sorted_all_the_same(tmp_path: Path) -> Non
     rows = [(float(at), series, chance.random()) for series in range(7) for at in range(300)]
     reader = TextReader(most_in_memory=100)
     for at, series, value in rows:
-        reader.read(f'x{{n="{series}"}} {value!r} {at}.0')
+        reader.read(f'x{{n="{series}"}} {value!r} {at}')
     found = [(each.at, each.labels["n"], each.value) for part in reader.collections() for each in part.samples]
     assert [at for at, *_ in found] == sorted(at for at, *_ in rows)
     assert sorted(found) == sorted((at, str(series), value) for at, series, value in rows)

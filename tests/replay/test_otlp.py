@@ -118,13 +118,21 @@ def test_what_has_no_meaning_for_rules_is_counted() -> None:
         ('{"resourceMetrics": [', "no JSON"),
         ("[]", 'an object with "resourceMetrics" is expected'),
         ('{"resourceLogs": []}', "resourceLogs: no metrics"),
-        (line({"name": "orders", "sum": {"dataPoints": [{"asInt": "1"}]}}), "metric orders: a point has no timeUnixNano"),
-        (line({"name": "orders", "sum": {"dataPoints": [{"timeUnixNano": "1"}]}}), "metric orders: a point has no asInt"),
+        (
+            line({"name": "orders", "sum": {"dataPoints": [{"asInt": "1"}]}}),
+            "orders: a point has no timeUnixNano",
+        ),
+        (
+            line({"name": "orders", "sum": {"dataPoints": [{"timeUnixNano": "1"}]}}),
+            "orders: a point has no asInt",
+        ),
         (line({"name": "x", "gauge": {"dataPoints": [{"timeUnixNano": "1", "asInt": "a"}]}}), "metric x: it is not as"),
         (line({"name": "x", "gauge": []}), "metric x: it is not as OTLP has it"),
         (line({"gauge": {}}), "a metric without a name"),
         (
-            line({"name": "x", "histogram": {"dataPoints": [{"timeUnixNano": "1", "count": 1, "bucketCounts": [1, 2]}]}}),
+            line(
+                {"name": "x", "histogram": {"dataPoints": [{"timeUnixNano": "1", "count": 1, "bucketCounts": [1, 2]}]}}
+            ),
             "2 bucketCounts for 0 explicitBounds",
         ),
     ],
