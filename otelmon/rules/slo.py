@@ -12,9 +12,9 @@ slo:
 error budget within the SLO's window. An alert fires where the long window has spent a given share of
 the budget and the short one, a twelfth of it, still burns as fast, so that it ends soon after the fault does.
 
-Long windows are sums of views, taken every 5m, over events that went wrong and over all events. A ratio of the sums is
-weighted by traffic; an average of ratios would count a bad night as much as a bad noon. The last 5m come from the
-counters themselves, so that an alert need not wait for the next view.
+Long windows are sums of views, taken every 5m, of events that went wrong and of all events. A ratio of sums is weighted
+by traffic; an average of ratios would count a bad night as much as a bad noon. The last 5m come from the counters
+themselves, so that an alert need not wait for the next view.
 """
 
 from __future__ import annotations
@@ -308,18 +308,20 @@ def _burn_name(seconds: float) -> str:
 
 
 def _ratio(slo: _Slo, seconds: float) -> str:
-    """Errors to events over a window."""
-    return f"({_over(slo, 'errors', seconds)}) / ({_over(slo, 'events', seconds)} > 0)"
+    """Errors within a window to the events of a whole one.
 
-
-def _over(slo: _Slo, what: str, seconds: float) -> str:
-    """How many events in a window: the last 5m as they are, what lies before from the views."""
-    latest = f"slo:{what}:increase5m{slo.selector}"
+    While there are no views of a whole window yet, as many events as on average are taken for the rest of it, and no
+    errors: a new service has the budget of the whole window, not that of its first hour.
+    """
+    errors, events = f"slo:errors:increase5m{slo.selector}", f"slo:events:increase5m{slo.selector}"
     if seconds == STEP_SECONDS:
-        return latest
-    before = f"sum_over_time(slo:{what}:every5m{slo.selector}[{format_duration(seconds - STEP_SECONDS)}] offset 5m)"
-    # Without views yet, in the first minutes, there is only the latest.
-    return f"{before} + {latest} or {latest}"
+        return f"{errors} / ({events} > 0)"
+    views = round(seconds / STEP_SECONDS) - 1
+    # The last 5m are as they are now; what lies before them comes from the views, of which there are none at first.
+    before = f"{slo.selector}[{format_duration(seconds - STEP_SECONDS)}] offset 5m"
+    failed = f"sum_over_time(slo:errors:every5m{before}) + {errors} or {errors}"
+    asked = f"{views} * avg_over_time(slo:events:every5m{before}) + {events} or {views + 1} * {events}"
+    return f"({failed}) / (({asked}) > 0)"
 
 
 def _alert(slo: _Slo, burns: Sequence[_Burn], severity: str, spent: str) -> AlertingRule:
@@ -330,7 +332,7 @@ def _alert(slo: _Slo, burns: Sequence[_Burn], severity: str, spent: str) -> Aler
         pairs.append(f"({fast} and {_burn_name(burn.short)}{slo.selector} > {limit:.4g})")
     text = "\nor\n".join(pairs)
     annotations = {
-        "title": f"Error budget of {slo.name}",
+        "title": "Error budget",
         "summary": f'The error budget of {slo.name} burns {{{{ $value | printf "%.3g" }}}} times as fast as it may',
         "description": f"{slo.description}\n{_told(slo, burns[0], spent)}".strip(),
     }

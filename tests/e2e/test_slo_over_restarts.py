@@ -71,8 +71,8 @@ def test_views_hold_over_restarts_and_are_taken_every_five_minutes(tmp_path: Pat
     simulation, clock = run_over_restarts(tmp_path, days=0.5, restarts=8)
     holds_every_view(simulation, clock, days=0.5, restarts=8)
     spent = views(simulation, "budget_spent:30d").values[-1]
-    # 2 of 40 failed for four ninths of the time, where 1 % may.
-    assert spent == pytest.approx(4 / 9 * 0.05 / 0.01, rel=0.03)
+    # 2 of 40 failed for four ninths of half a day, where 1 % of thirty days may.
+    assert spent == pytest.approx(4 / 9 * 0.05 / 0.01 * 0.5 / 30, rel=0.03)
 
 
 @pytest.mark.soak

@@ -38,7 +38,7 @@ def groups_of(text: str, *, interval_seconds: float = 60.0) -> tuple[Group, ...]
 class Burning:
     """A service whose events are collected, and judged, each ``interval_seconds``."""
 
-    def __init__(self, text: str = CHECKOUT, *, interval_seconds: float = 60.0) -> None:
+    def __init__(self, text: str = CHECKOUT, *, interval_seconds: float = 150.0) -> None:
         groups = groups_of(text, interval_seconds=interval_seconds)
         self.interval_seconds = interval_seconds
         self.at = START
