@@ -61,7 +61,7 @@ def test_a_page_says_how_much_of_the_budget_is_gone_and_when_the_rest_will_be() 
     assert critical.annotations["title"] == "Error budget"
     assert critical.annotations["summary"] == "The error budget of checkout burns 20 times as fast as it may"
     told = critical.annotations["description"]
-    # 20 times too fast for two of 720 hours is 5.6 %, less up to 5m that no view has yet; the rest of the 30 days goes as fast.
+    # 20 times too fast for two of 720 hours is 5.6 %, less up to 5m that no view has yet.
     assert told.startswith("Objective: 99.9 % of 30d. 5.")
     assert "% of its error budget is gone; at the rate of the last 1h the rest is gone in 1d 10h " in told
 
