@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics.export import MetricsData
 
 from otelmon.collect.record import nanoseconds, recording_line
@@ -58,6 +60,25 @@ def test_a_recorded_line_becomes_the_samples_that_its_data_become() -> None:
     assert found.keys() == {each.labels for each in live}
     for each in live:
         assert (found[each.labels].at, found[each.labels].value) == (each.at, each.value)
+
+
+def test_what_the_official_exporter_sends_reads_as_its_data_do() -> None:
+    """As the collector writes it to a file: protobuf's own JSON form of what the exporter encodes."""
+    resource = {"service.name": "shop", "service.instance.id": "host", "cloud.region": "x"}
+    data = data_of(
+        counter("orders", number(3, kind="a", ok=True, code=200, share=0.5)),
+        gauge("depth", number(1.5)),
+        explicit("waited", (0.5, 1.0), (2, 3, 1), 4.5),
+        exponential(5, -3, [1, 0, 2]),
+        resource=resource,
+    )
+    written = MessageToDict(encode_metrics(data))
+    (collection,) = OtlpReader().read(json.dumps(written))
+    live = {each.labels: each for each in Translation().samples(data, AT)}
+    assert {each.labels: each.value for each in collection.samples} == {
+        labels: each.value for labels, each in live.items()
+    }
+    assert not collection.complete
 
 
 def test_instants_come_back_to_the_last_bit() -> None:
