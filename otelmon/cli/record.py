@@ -48,7 +48,7 @@ def record(
     typer.echo(f"{output}: {lines} collections", err=True)
 
 
-def _lines(folder: Path, after: float, seconds: float) -> Iterator[str]:
+def _lines(folder: Path, known_at: float, seconds: float) -> Iterator[str]:
     """Each new collection, until the time is over or somebody interrupts."""
     end = time.monotonic() + seconds
     missing = False
@@ -56,7 +56,7 @@ def _lines(folder: Path, after: float, seconds: float) -> Iterator[str]:
         while (remaining := end - time.monotonic()) > 0:
             time.sleep(min(_POLL_SECONDS, remaining))
             try:
-                said: dict[str, Any] = ask(folder, {"verb": "record", "after": after})
+                said: dict[str, Any] = ask(folder, {"verb": "record", "known_at": known_at})
             except StateError as error:
                 if not missing:
                     typer.echo(f"{error}; waiting for it", err=True)
@@ -64,7 +64,7 @@ def _lines(folder: Path, after: float, seconds: float) -> Iterator[str]:
                 continue
             missing = False
             if "line" in said:
-                after = said["at"]
+                known_at = said["at"]
                 yield said["line"]
     except KeyboardInterrupt:
         return

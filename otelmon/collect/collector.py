@@ -103,13 +103,13 @@ class Collector:
         first = ResourceMetrics(resource=resource, scope_metrics=scopes, schema_url=resource.schema_url)
         return MetricsData(resource_metrics=[first, *resources[1:]])
 
-    def recording(self, after: float) -> tuple[float, str] | None:
-        """The last collection as a line of a recording, with its instant; None where it is not later than ``after``.
+    def recording(self, known_at: float) -> tuple[float, str] | None:
+        """The last collection as a line of a recording, with its instant; None where that is ``known_at``.
 
         From any thread.
         """
         last = self._last
-        if last is None or last[2] <= after:
+        if last is None or last[2] == known_at:
             return None
         data, snapshot, at = last
         line = recording_line(data, snapshot, at=at, resource=self._resource, job=self._job, instance=self._instance)

@@ -109,7 +109,8 @@ class Outcome:
     """What the rules did from ``start_at`` to ``end_at``. ``most_series`` is how many lived at a time, at most.
 
     ``alerts`` names the alerting rules, ``unmatched`` those rules for which no series was there at any time,
-    ``problems`` says by rule what went wrong in an evaluation, as it was first seen.
+    ``problems`` says by rule what went wrong in an evaluation, as it was first seen. ``set_back`` counts collections
+    that were left out because they are of before what was there already.
     """
 
     start_at: datetime
@@ -123,6 +124,7 @@ class Outcome:
     alerts: tuple[str, ...]
     unmatched: tuple[str, ...]
     problems: Mapping[str, str]
+    set_back: int = 0
 
     @property
     def seconds(self) -> float:
@@ -169,6 +171,10 @@ class Backtest:
     def feed(self, collection: Collection) -> None:
         """Take what was measured, and evaluate what is due by then."""
         at = collection.at
+        if collection.complete and at < self._newest:
+            # The clock of the monitor was set back. It moved its past along; here both are there.
+            self._counts["set back"] += 1
+            return
         if self._first_at is None:
             self._first_at = self._newest = at
             self._ticked_at = at - self.interval_seconds
@@ -204,6 +210,7 @@ class Backtest:
             alerts=tuple(dict.fromkeys(rule.name for rule in rules if isinstance(rule, AlertingRule))),
             unmatched=tuple(dict.fromkeys(rule.name for rule in rules if rule.name not in self._matched)),
             problems=self._problems,
+            set_back=self._counts["set back"],
         )
 
     def _run_until(self, at: float) -> None:

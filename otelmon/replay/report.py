@@ -88,6 +88,7 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
         ],
         "pages_a_week": outcome.pages_a_week,
         "incidents": outcome.incidents,
+        "set_back": outcome.set_back,
         "unmatched": list(outcome.unmatched),
         "problems": dict(outcome.problems),
     }
@@ -119,6 +120,8 @@ def _summary(outcome: Outcome, fired: Sequence[str]) -> Iterator[str]:
         yield f"never fired: {', '.join(silent)}"
     if outcome.unmatched:
         yield f"no series in the recording: {', '.join(outcome.unmatched)}"
+    if outcome.set_back:
+        yield f"{_count(outcome.set_back, 'collection')} left out: their time goes back"
     for name, problem in outcome.problems.items():
         yield f"{name} could not always be evaluated: {problem}"
 

@@ -41,8 +41,8 @@ class RefusedError(OtelmonError):
 class Answers:
     """Answers requests about an engine; each is a mapping with a ``verb``, and so is each answer.
 
-    query (expr, at), query_range (expr, start, end, step), snapshot, rules, reload, record (after: the last collection
-    as a line of OTLP/JSON, where it is later). Instants are unix seconds. Numbers
+    query (expr, at), query_range (expr, start, end, step), snapshot, rules, reload, record (known_at: the last
+    collection as a line of OTLP/JSON, unless it is of that instant). Instants are unix seconds. Numbers
     of results are texts, as in Prometheus's API, since JSON has neither NaN nor infinity. ``error`` in an answer says
     that there is none, and why.
     """
@@ -128,7 +128,7 @@ class Answers:
             return {"rules": [_rule(watched, engine.window) for watched in engine.rules.watched]}
 
     def _record(self, request: Mapping[str, Any]) -> Plain:
-        found = self._engine.collector.recording(_instant(request, "after", 0.0))
+        found = self._engine.collector.recording(_instant(request, "known_at", 0.0))
         return {} if found is None else {"at": found[0], "line": found[1]}
 
     def _reload(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002

@@ -79,7 +79,7 @@ def test_what_is_not_new_is_not_said_again(tmp_path: Path) -> None:
     simulation.run(15, simulation.request)
     said = answers.answer({"verb": "record"})
     assert json.loads(said["line"])["completeCollection"] is True
-    assert answers.answer({"verb": "record", "after": said["at"]}) == {}
+    assert answers.answer({"verb": "record", "known_at": said["at"]}) == {}
 
 
 def test_without_a_monitor_that_runs_it_says_so(tmp_path: Path) -> None:

@@ -116,6 +116,16 @@ def test_rules_that_do_not_fire_live_do_not_fire_replayed(config: Path) -> None:
     assert "error_rate" not in outcome.unmatched
 
 
+def test_collections_from_before_the_clock_was_set_back_are_not_counted_twice(config: Path) -> None:
+    live = Recorded(config)
+    live.run(600, lambda: live.request(times=3))
+    lines = live.recording.read_text(encoding="utf-8").splitlines()
+    live.recording.write_text("\n".join([*lines, *lines[-5:]]), encoding="utf-8")
+    outcome, _ = replayed(live)
+    assert outcome.evaluations == len(lines) == 40
+    assert outcome.set_back == 4  # the newest is there twice, and the same
+
+
 def test_the_command_tells_of_them_in_80_columns_and_in_a_pipe(config: Path) -> None:
     live = Recorded(config)
     live.run(10 * 60, lambda: live.request(times=2))
