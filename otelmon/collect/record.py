@@ -39,7 +39,7 @@ COMPLETE = "completeCollection"
 _CUMULATIVE = 2
 # No recording is merged down to what exporters may send.
 _ANY_NUMBER = 1_000_000
-_SCOPE = {"name": "otelmon.instrument.requests"}
+_SCOPE = "otelmon.instrument.requests"
 _IDENTITY = frozenset({"service.name", "service.namespace", "service.instance.id"})
 _Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 
@@ -57,21 +57,20 @@ def recording_line(
 
     The resource says ``job`` as service.name and ``instance`` as service.instance.id, by which rules know the series.
     """
+    # Piece by piece: the whole of it at once would hold up the application's threads for as long as it takes.
     pace = Pace()
     metrics = () if snapshot is None else _requests(snapshot, at)
-    first = [{"scope": _SCOPE, "metrics": [_metric(each, at, pace) for each in metrics]}] if metrics else []
-    resources = [] if data is None else list(data.resource_metrics)
+    ours = [_scope(_SCOPE, "", metrics, at, pace)] if metrics else []
     identity = {"service.name": job, "service.instance.id": instance}
     written = []
-    for number, each in enumerate(resources):
-        scopes = first if number == 0 else []
-        for scope_metrics in each.scope_metrics:
-            scope = {"name": scope_metrics.scope.name, "version": scope_metrics.scope.version or ""}
-            scopes.append({"scope": scope, "metrics": [_metric(metric, at, pace) for metric in scope_metrics.metrics]})
-        written.append({"resource": _resource(each.resource, identity), "scopeMetrics": scopes})
-    if not resources:
-        written.append({"resource": _resource(resource, identity), "scopeMetrics": first})
-    return json.dumps({"resourceMetrics": written, COMPLETE: True}, separators=(",", ":"), ensure_ascii=False)
+    for number, each in enumerate([] if data is None else data.resource_metrics):
+        scopes = ours if number == 0 else []
+        for found in each.scope_metrics:
+            scopes.append(_scope(found.scope.name, found.scope.version or "", found.metrics, at, pace))
+        written.append(_resource(each.resource, identity, scopes))
+    if not written:
+        written.append(_resource(resource, identity, ours))
+    return f'{{"resourceMetrics":[{",".join(written)}],"{COMPLETE}":true}}'
 
 
 def nanoseconds(at: float) -> int:
@@ -86,21 +85,32 @@ def _requests(snapshot: RequestSnapshot, at: float) -> Sequence[Metric]:
     return [*explicit, *(metric for metric in exponential if isinstance(metric.data, ExponentialHistogram))]
 
 
-def _resource(resource: Resource, identity: Mapping[str, str]) -> dict[str, Any]:
+def _resource(resource: Resource, identity: Mapping[str, str], scopes: Sequence[str]) -> str:
     others = {name: value for name, value in resource.attributes.items() if name not in _IDENTITY}
-    return {"attributes": _attributes({**others, **identity})}
+    described = _dumped({"attributes": _attributes({**others, **identity})})
+    return f'{{"resource":{described},"scopeMetrics":[{",".join(scopes)}]}}'
 
 
-def _metric(metric: Metric, at: float, pace: Pace) -> dict[str, Any]:
+def _scope(name: str, version: str, metrics: Iterable[Metric], at: float, pace: Pace) -> str:
+    written = ",".join([_metric(metric, at, pace) for metric in metrics])
+    return f'{{"scope":{_dumped({"name": name, "version": version})},"metrics":[{written}]}}'
+
+
+def _metric(metric: Metric, at: float, pace: Pace) -> str:
     data = metric.data
-    stamp = str(nanoseconds(at))
-    points = list(_points(data.data_points, stamp, pace, started=not isinstance(data, ObservedSum)))
-    written: dict[str, Any] = {"dataPoints": points}
+    points = ",".join(_points(data.data_points, str(nanoseconds(at)), pace, started=not isinstance(data, ObservedSum)))
+    about: dict[str, Any] = {}
     if not isinstance(data, Gauge):
-        written["aggregationTemporality"] = int(getattr(data, "aggregation_temporality", _CUMULATIVE))
+        about["aggregationTemporality"] = int(getattr(data, "aggregation_temporality", _CUMULATIVE))
     if isinstance(data, Sum):
-        written["isMonotonic"] = data.is_monotonic
-    return {"name": metric.name, "unit": metric.unit or "", _kind(data): written}
+        about["isMonotonic"] = data.is_monotonic
+    head = _dumped({"name": metric.name, "unit": metric.unit or ""})[:-1]
+    rest = f",{_dumped(about)[1:-1]}" if about else ""
+    return f'{head},"{_kind(data)}":{{"dataPoints":[{points}]{rest}}}}}'
+
+
+def _dumped(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _kind(data: object) -> str:
@@ -111,7 +121,7 @@ def _kind(data: object) -> str:
     return "histogram" if isinstance(data, ExplicitHistogram) else "exponentialHistogram"
 
 
-def _points(points: Iterable[_Point], stamp: str, pace: Pace, *, started: bool) -> Iterator[dict[str, Any]]:
+def _points(points: Iterable[_Point], stamp: str, pace: Pace, *, started: bool) -> Iterator[str]:
     for point in points:
         written: dict[str, Any] = {"attributes": _attributes(point.attributes or {}), "timeUnixNano": stamp}
         if started and point.start_time_unix_nano:
@@ -129,7 +139,7 @@ def _points(points: Iterable[_Point], stamp: str, pace: Pace, *, started: bool) 
             else:
                 written |= {"scale": point.scale, "zeroCount": str(point.zero_count)}
                 written |= {"positive": _buckets(point.positive), "negative": _buckets(point.negative)}
-        yield written
+        yield _dumped(written)
         pace.rest()
 
 
