@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from otelmon.cli.ack import ack
+from otelmon.cli.backtest import backtest
 from otelmon.cli.check import check
 from otelmon.cli.incidents import incidents
 from otelmon.cli.init import init
 from otelmon.cli.oncall import oncall
 from otelmon.cli.page import page
 from otelmon.cli.query import query
+from otelmon.cli.record import record
 from otelmon.cli.reload import reload
 from otelmon.cli.resolve import resolve
 from otelmon.cli.rules import rules
@@ -50,7 +52,9 @@ app.command()(init)
 app.command()(check)
 app.command("test")(run_tests)
 app.command()(ack)
+app.command()(backtest)
 app.command()(query)
+app.command()(record)
 app.command()(reload)
 app.command()(resolve)
 app.command()(run)

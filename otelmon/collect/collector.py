@@ -13,6 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelmon.collect.pace import Pace
 from otelmon.collect.reader import Reader
+from otelmon.collect.record import recording_line
 from otelmon.collect.requests import RequestTranslation, request_metrics
 from otelmon.collect.samples import Samples
 from otelmon.collect.translate import Point, Translation, target_info
@@ -83,6 +84,7 @@ class Collector:
         self._recorder = recorder
         self._resource = resource if resource is not None else Resource({"service.name": job})
         self._exponential = exponential
+        self._job, self._instance = job, instance
         self._translation = Translation(job=job, instance=instance)
         self._requests = RequestTranslation(job=job, instance=instance)
         self._target_info = target_info(self._resource.attributes, {"job": job, "instance": instance})
@@ -119,6 +121,18 @@ class Collector:
         scopes = [*resources[0].scope_metrics, ours] if resources else [ours]
         first = ResourceMetrics(resource=resource, scope_metrics=scopes, schema_url=resource.schema_url)
         return MetricsData(resource_metrics=[first, *resources[1:]])
+
+    def recording(self, known_at: float) -> tuple[float, str] | None:
+        """The last collection as a line of a recording, with its instant; None where that is ``known_at``.
+
+        From any thread.
+        """
+        last = self._last
+        if last is None or last[2] == known_at:
+            return None
+        data, snapshot, at = last
+        line = recording_line(data, snapshot, at=at, resource=self._resource, job=self._job, instance=self._instance)
+        return at, line
 
     def collect(self, at: float) -> Sequence[Sample]:
         """Everything measured until now as samples stamped ``at`` (unix seconds). Never raises."""

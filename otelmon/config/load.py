@@ -33,13 +33,14 @@ from otelmon.oncall.people import Team
 from otelmon.rules.load import load_rule_file
 from otelmon.rules.model import AlertingRule, Group
 from otelmon.rules.short import expand_alerts
+from otelmon.rules.slo import expand_slos
 from otelmon.variables import Variables
 
 _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
     "runbooks", "notifiers", "fallback", "routes", "probes", "redis", "sentry_url", "heartbeat_url", "heartbeat_every",
-    NOTICES_KEY, *POLICY_KEYS,
+    "slo", NOTICES_KEY, *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -101,6 +102,8 @@ class _Reader:
         interval = interval or DEFAULT_INTERVAL_SECONDS
         alerts = None if fields is None else fields.value("alerts")
         groups = expand_alerts(alerts, self.problems, interval_seconds=interval)
+        slos = None if fields is None else fields.value("slo")
+        groups += expand_slos(slos, self.problems, interval_seconds=interval)
         rule_files, file_groups = self.rule_files(base)
         self.refuse_taken_names(groups, file_groups)
         notifiers = read_notifiers(fields, self.problems)

@@ -10,6 +10,7 @@ from otelmon.alerts.model import AlertState
 from otelmon.errors import ConfigError, OtelmonError, PromQLError
 from otelmon.histogram import Histogram
 from otelmon.labels import Labels
+from otelmon.promql.analyze import metric_names
 from otelmon.promql.ast import ValueType
 from otelmon.promql.check import value_type
 from otelmon.promql.evaluation import Failed
@@ -42,9 +43,10 @@ class RefusedError(OtelmonError):
 class Answers:
     """Answers requests about an engine; each is a mapping with a ``verb``, and so is each answer.
 
-    query (expr, at), query_range (expr, start, end, step), snapshot, rules, delivery, monitor, reload. Instants are
-    unix seconds. Numbers of results are texts, as in Prometheus's API, since JSON has neither NaN nor infinity.
-    ``error`` in an answer says that there is none, and why.
+    query (expr, at), query_range (expr, start, end, step), snapshot, rules, delivery, monitor, reload, record
+    (known_at: the last collection as a line of OTLP/JSON, unless it is of that instant). Instants are unix seconds.
+    Numbers of results are texts, as in Prometheus's API, since JSON has neither NaN nor infinity. ``error`` in an
+    answer says that there is none, and why.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Answers:
             "delivery": self._delivered,
             "monitor": self._monitor,
             "reload": self._reload,
+            "record": self._record,
         }
 
     def answer(self, request: Mapping[str, Any]) -> Plain:
@@ -112,7 +115,8 @@ class Answers:
         found: dict[Labels, list[tuple[float, Any]]] = {}
         points = 0
         with self._engine.held() as engine:
-            oldest = engine.window.newest - engine.window.retention_seconds
+            names = metric_names(query.expr) or ("",)
+            oldest = engine.window.newest - min(map(engine.window.kept_seconds, names))
             deadline = self._monotonic() + MOST_SECONDS
             for number in range(steps):
                 at = start + number * step
@@ -145,6 +149,10 @@ class Answers:
         if self._vitals is None:
             raise RefusedError("this monitor cannot say how it fares")
         return {"at": self._now(), **self._vitals.answer()}
+
+    def _record(self, request: Mapping[str, Any]) -> Plain:
+        found = self._engine.collector.recording(_instant(request, "known_at", 0.0))
+        return {} if found is None else {"at": found[0], "line": found[1]}
 
     def _reload(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
         if self._reloader is None:

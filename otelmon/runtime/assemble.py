@@ -25,27 +25,24 @@ from otelmon.notify.webhook import WebhookNotifier
 from otelmon.notify.worker import Worker
 from otelmon.paging.routing import Route, RouteRule, Routing
 from otelmon.paging.text import AcknowledgeLink, Context, no_link
-from otelmon.promql.analyze import lookback_seconds
+from otelmon.rules.model import Group
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.alert_events import AlertEvents
 from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
-from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
+from otelmon.runtime.evaluate import RuleRunner
 from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.member import Member
 from otelmon.runtime.pages import served_runbook
+from otelmon.runtime.retention import retention
 from otelmon.runtime.shifts import ShiftTeller
-from otelmon.runtime.snapshot import view_texts
 from otelmon.runtime.team import CurrentTeam
 from otelmon.runtime.tracking import newest_error
 from otelmon.server.links import Links
 from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.window.window import Window
-
-# Views and snapshots look back five minutes, whatever the rules do.
-_LEAST_LOOKBACK_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +90,9 @@ def assemble(
         journal = Journal(member.disk, memory, faults)
         engine = Engine(
             collector=member.collector,
-            window=Window(retention_seconds=retention_seconds(settings), max_series=settings.max_series),
+            window=window_for(
+                settings.groups, interval_seconds=settings.interval_seconds, max_series=settings.max_series
+            ),
             rules=RuleRunner(
                 settings.groups,
                 interval_seconds=settings.interval_seconds,
@@ -225,13 +224,10 @@ def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link) -> Co
     )
 
 
-def retention_seconds(settings: Settings) -> float:
-    """How long samples are kept: as far as any rule looks back, and two intervals more."""
-    from otelmon.promql.parse import parse
-
-    lookbacks = [rule_lookback_seconds(rule) for group in settings.groups for rule in group.rules]
-    lookbacks += [lookback_seconds(parse(text)) for text in view_texts()]
-    return max(_LEAST_LOOKBACK_SECONDS, *lookbacks) + 2 * settings.interval_seconds
+def window_for(groups: Sequence[Group], *, interval_seconds: float, max_series: int) -> Window:
+    """An empty window that keeps samples as long as these rules look back."""
+    seconds, lasting = retention(groups, interval_seconds)
+    return Window(retention_seconds=seconds, max_series=max_series, lasting=lasting)
 
 
 def _acknowledge_link(settings: Settings, disk: Storage | None, faults: Faults) -> AcknowledgeLink:

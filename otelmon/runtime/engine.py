@@ -125,9 +125,11 @@ class Engine:
             self._escalations = restored.escalations
             self.shifts.told = restored.told
             removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
-            since = at - self.window.retention_seconds
+            since, lasting_since = at - self.window.retention_seconds, at - self.window.longest_seconds
+            saved = self.disk.samples(since, lasting_since=lasting_since)
             known: set[Labels] = set()
-            self.window.append(_noted(known, (sample for sample in self.disk.samples(since) if sample.at < at)))
+            self.window.append(_noted(known, (sample for sample in saved if sample.at < at)))
+            self.rules.resume(self.window)
             if self.continues:
                 self.collector.resume(known, min(restored.saved_at.timestamp(), at))
             self._conclude(at, removed, ())
@@ -152,7 +154,11 @@ class Engine:
             if at >= self._prune_at:
                 self._prune_at = at + _PRUNE_SECONDS
                 finished_before = datetime.fromtimestamp(at, UTC) - _KEEP_FINISHED
-                self.journal.prune(samples_before=at - self.window.retention_seconds, finished_before=finished_before)
+                self.journal.prune(
+                    samples_before=at - self.window.retention_seconds,
+                    lasting_before=at - self.window.longest_seconds,
+                    finished_before=finished_before,
+                )
 
     def take_requests(self, at: float) -> bool:
         """Handle what was asked meanwhile (values by hand, acknowledgements); true when there was anything."""
@@ -183,6 +189,7 @@ class Engine:
         groups: tuple[Group, ...],
         *,
         retention_seconds: float,
+        lasting: Mapping[str, float],
         at: float,
         team: Team,
         notices: NoticeSettings,
@@ -193,7 +200,7 @@ class Engine:
             self.shifts.settings = notices
             with self._lock:
                 results = self.rules.replace(groups, window=self.window, at=at)
-                self.window.retention_seconds = retention_seconds
+                self.window.retention_seconds, self.window.lasting = retention_seconds, lasting
             self._conclude(at, results, ())
 
     def shift(self, seconds: float) -> None:
@@ -282,6 +289,7 @@ class Engine:
             incidents=(*stepped.incidents.values(), *stepped.recent.values()) if self._rewrite else (),
             pages=pages,
             samples=samples,
+            lasting=results.recorded,
             taken=[request.id for request in requests],
             silences=tuple(stepped.silences.values()) if self._rewrite else stepped.changed_silences,
             escalations=(escalated.escalations if self._rewrite else escalated.changed) if self.routing.pages else {},

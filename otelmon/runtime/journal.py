@@ -56,6 +56,7 @@ class Journal:
         changes: Sequence[Change] = (),
         pages: Sequence[Page] = (),
         samples: Sequence[Sample] = (),
+        lasting: Sequence[Sample] = (),
         incidents: Sequence[Incident] = (),
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
@@ -83,6 +84,7 @@ class Journal:
                 incidents=incidents,
                 pages=due,
                 samples=samples,
+                lasting=lasting,
                 taken=taken,
                 silences=tuple(self._silences.values()),
                 escalations=self._escalations,
@@ -98,10 +100,11 @@ class Journal:
             self._alerts, self._changes, self._silences, self._escalations = {}, [], {}, {}
             self._told = None
 
-    def prune(self, *, samples_before: float, finished_before: datetime) -> None:
+    def prune(self, *, samples_before: float, lasting_before: float, finished_before: datetime) -> None:
         """Delete what nobody needs any more; see `Storage.prune`."""
         for storage in self.storages:
-            self._guarded(partial(storage.prune, samples_before=samples_before, finished_before=finished_before))
+            prune = partial(storage.prune, samples_before=samples_before, lasting_before=lasting_before)
+            self._guarded(partial(prune, finished_before=finished_before))
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: what is kept moves with it."""

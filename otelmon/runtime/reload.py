@@ -101,7 +101,7 @@ class Reloader:
 
     def reload(self) -> Reloaded:
         """Read the files and evaluate what they say from now on. Raises ConfigError, and then nothing has changed."""
-        from otelmon.runtime.assemble import retention_seconds
+        from otelmon.runtime.retention import retention
 
         with self._lock:
             before = self._files.settings
@@ -116,9 +116,11 @@ class Reloader:
                 if name not in _TAKEN_UP and getattr(found, name) != getattr(before, name)
             )
             after = taken_up(found, before)
+            seconds, lasting = retention(after.groups, after.interval_seconds)
             self._engine.reload(
                 after.groups,
-                retention_seconds=retention_seconds(after),
+                retention_seconds=seconds,
+                lasting=lasting,
                 at=self._now(),
                 team=after.team,
                 notices=after.notices,

@@ -116,16 +116,16 @@ class DatabaseStorage:
                 told=None if told is None else oncall_tables.decode_told(told),
             )
 
-    def samples(self, since: float) -> Iterator[Sample]:
-        """The samples at ``since`` or later, in the order of their time."""
+    def samples(self, since: float, *, lasting_since: float | None = None) -> Iterator[Sample]:
+        """The samples at ``since`` or later (lasting ones from ``lasting_since`` on), in the order of their time."""
         with self._lock, self._database.reading() as connection:
-            numbers = history.tick_numbers(connection, since)
+            parts = history.parts(connection, since, since if lasting_since is None else lasting_since)
             labels = history.series_labels(connection)
-        for number in numbers:
-            # One tick at a time, so that reading a long window holds up nobody.
+        for part in parts:
+            # One part at a time, so that reading a long window holds up nobody.
             with self._lock, self._database.reading() as connection:
                 try:
-                    samples = list(history.read(connection, number, labels, since))
+                    samples = list(history.read(connection, part, labels))
                 except (ValueError, struct.error, zlib.error) as error:
                     raise StateError(f"saved samples cannot be read: {error}") from error
             yield from samples
@@ -139,6 +139,7 @@ class DatabaseStorage:
         incidents: Iterable[Incident] = (),
         pages: Sequence[Page] = (),
         samples: Sequence[Sample] = (),
+        lasting: Sequence[Sample] = (),
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
         escalations: Mapping[str, Escalation | None] | None = None,
@@ -158,6 +159,7 @@ class DatabaseStorage:
                     history.append(connection, self._numbers, samples)
                     if told is not None:
                         _write_meta(connection, _TOLD, oncall_tables.encode_told(told))
+                    history.append(connection, self._numbers, lasting, lasting=True)
                     _write_meta(connection, _SAVED_AT, str(micros(at)))
             except BaseException:
                 self._numbers.rolled_back()
@@ -293,13 +295,14 @@ class DatabaseStorage:
             connection.execute(update(PAGES).where(unsent).values(moved))
             history.shift(connection, seconds)
 
-    def prune(self, *, samples_before: float, finished_before: datetime) -> None:
+    def prune(self, *, samples_before: float, finished_before: datetime, lasting_before: float | None = None) -> None:
         """Deletes old samples, and incidents resolved before the instant with all that was sent for them."""
         before = micros(finished_before)
         unsent = select(PAGES.c.incident_id).where(PAGES.c.state.in_([PageState.DUE, PageState.CLAIMED]))
         kept = select(INCIDENTS.c.id)
         with self._lock, self._fenced() as connection:
-            history.prune(connection, self._numbers, samples_before)
+            lasting = samples_before if lasting_before is None else lasting_before
+            history.prune(connection, self._numbers, samples_before, lasting)
             incident_tables.prune(connection, before, unsent)
             done = (PAGES.c.finished_at < before) & PAGES.c.incident_id.not_in(kept)
             connection.execute(delete(PAGES).where(done))

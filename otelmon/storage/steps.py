@@ -38,7 +38,8 @@ CREATE INDEX pages_by_first ON pages (instead_of);
 CREATE TABLE lease (
     name VARCHAR NOT NULL PRIMARY KEY, holder VARCHAR NOT NULL, token BIGINT NOT NULL, boot VARCHAR NOT NULL,
     until_monotonic FLOAT NOT NULL, until_wall FLOAT NOT NULL);
-CREATE TABLE totals (name VARCHAR NOT NULL PRIMARY KEY, body TEXT NOT NULL)
+CREATE TABLE totals (name VARCHAR NOT NULL PRIMARY KEY, body TEXT NOT NULL);
+ALTER TABLE ticks ADD COLUMN lasting BOOLEAN NOT NULL DEFAULT FALSE
 """
 
 
@@ -82,7 +83,7 @@ def _on_call_notifiers_and_processes(connection: Connection) -> None:
     """Version 3: how far escalations have come, overrides; pages that stand for others at a fallback, threads.
 
     The escalations of open incidents begin with the first tick. And who evaluates among several processes, and what
-    those had counted that have ended.
+    those had counted that have ended; samples that are kept for longer than others.
     """
     for statement in _VERSION_3.strip().split(";\n"):
         connection.execute(text(statement))

@@ -133,8 +133,11 @@ class Storage(Protocol):
     def restore(self) -> Restored:
         """The state as it was last saved."""
 
-    def samples(self, since: float) -> Iterator[Sample]:
-        """The samples saved with an instant of ``since`` (unix seconds) or later, in the order of their time."""
+    def samples(self, since: float, *, lasting_since: float | None = None) -> Iterator[Sample]:
+        """The samples saved with an instant of ``since`` (unix seconds) or later, in the order of their time.
+
+        Those that were saved as lasting from ``lasting_since`` on, where it is given.
+        """
 
     def save(
         self,
@@ -145,6 +148,7 @@ class Storage(Protocol):
         incidents: Iterable[Incident] = (),
         pages: Sequence[Page] = (),
         samples: Sequence[Sample] = (),
+        lasting: Sequence[Sample] = (),
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
         escalations: Mapping[str, Escalation | None] | None = None,
@@ -156,7 +160,8 @@ class Storage(Protocol):
         them). ``changes`` writes their incidents with the alerts that they name, ``incidents`` further ones whole. A
         page whose id is known already is not owed again. ``taken`` are ids of requests that were handled, ``silences``
         those whose record changed, ``escalations`` those that changed by the ids of their incidents (None: is over),
-        ``told`` what people are told of their shifts by these pages (None: as before).
+        ``told`` what people are told of their shifts by these pages (None: as before). ``lasting`` are samples that are
+        kept for longer than others.
         """
 
     def claim(
@@ -240,8 +245,11 @@ class Storage(Protocol):
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: whatever is due, leased or sampled moves with it."""
 
-    def prune(self, *, samples_before: float, finished_before: datetime) -> None:
-        """Deletes samples older than the instant, and incidents resolved before with all that was sent for them."""
+    def prune(self, *, samples_before: float, finished_before: datetime, lasting_before: float | None = None) -> None:
+        """Deletes samples older than the instant, and incidents resolved before with all that was sent for them.
+
+        Lasting samples go with those from before ``lasting_before`` only, where it is given.
+        """
 
     def close(self) -> None:
         """Gives up files and connections."""

@@ -157,7 +157,8 @@ SERIES = Table(
 )
 
 # One row for all samples of a save, between ``first_at`` and ``last_at``. ``shifted`` seconds are to be added to every
-# instant in the blob, because the wall clock has jumped since.
+# instant in the blob, because the wall clock has jumped since. ``lasting`` ones are kept for longer: views over
+# days.
 TICKS = Table(
     "ticks",
     METADATA,
@@ -166,6 +167,7 @@ TICKS = Table(
     Column("last_at", Float(53), nullable=False),
     Column("shifted", Float(53), nullable=False),
     Column("samples", LargeBinary, nullable=False),
+    Column("lasting", Boolean, nullable=False, server_default=false()),
     Index("ticks_by_time", "last_at"),
 )
 
