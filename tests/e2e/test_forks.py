@@ -117,6 +117,7 @@ def run(folder: Path, forks: int) -> dict[str, float]:
     return said
 
 
+@pytest.mark.soak
 def test_children_that_are_forked_while_metrics_are_collected_do_not_hang_and_count_on_their_own(
     tmp_path: Path,
 ) -> None:

@@ -93,7 +93,7 @@ def test_a_kill_pages_within_two_intervals_and_the_next_run_resolves_it(
     assert sum(map(is_down, discord.messages)) <= 1  # edited to resolved, and never posted again
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.soak)])
 def test_a_deploy_is_passed_on_and_pages_nobody(
     tmp_path: Path, discord: DiscordStandIn, number: signal.Signals
 ) -> None:
@@ -129,6 +129,7 @@ def test_a_command_that_ends_by_itself_without_an_error_pages_nobody(tmp_path: P
     discord.expect_silence_after()
 
 
+@pytest.mark.soak
 def test_a_blocked_event_loop_pages_and_resolves_once_it_goes_on(tmp_path: Path, discord: DiscordStandIn) -> None:
     with served(tmp_path, discord) as app:
         app.pass_ticks(3, doing=lambda: app.get("/items/1"))
@@ -141,6 +142,7 @@ def test_a_blocked_event_loop_pages_and_resolves_once_it_goes_on(tmp_path: Path,
         assert app.process.poll() is None
 
 
+@pytest.mark.soak
 def test_a_stopped_process_pages_within_two_intervals_and_resolves_once_it_goes_on(
     tmp_path: Path, discord: DiscordStandIn
 ) -> None:
@@ -160,6 +162,7 @@ def test_a_stopped_process_pages_within_two_intervals_and_resolves_once_it_goes_
         assert app.process.poll() is None
 
 
+@pytest.mark.soak
 def test_an_address_that_fails_pages(tmp_path: Path, discord: DiscordStandIn) -> None:
     with DiscordStandIn() as health:  # any server that can be ended will do
         options = ("--url", f"{health.webhook_url}")
@@ -170,6 +173,7 @@ def test_an_address_that_fails_pages(tmp_path: Path, discord: DiscordStandIn) ->
             assert "does not answer" in str(page.body)
 
 
+@pytest.mark.soak
 def test_one_workers_death_is_its_supervisors_matter_and_the_supervisors_own_pages(
     tmp_path: Path, discord: DiscordStandIn
 ) -> None:
@@ -190,6 +194,7 @@ def test_one_workers_death_is_its_supervisors_matter_and_the_supervisors_own_pag
         psutil.wait_procs(workers, timeout=20)  # gunicorn's workers end when their arbiter is gone
 
 
+@pytest.mark.soak
 def test_a_hangup_is_passed_on_and_is_no_stop(tmp_path: Path, discord: DiscordStandIn) -> None:
     program = """
 import signal, sys, threading
