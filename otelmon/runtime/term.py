@@ -201,7 +201,7 @@ class Term:
             for worker in assembly.workers:
                 at = datetime.fromtimestamp(self._now(), UTC)
                 self._guard("delivery", partial(worker.deliver_due, at, stop=self.over))
-            if self._clock.monotonic() >= look_at:
+            if self._clock.monotonic() >= look_at and not self.over.is_set():
                 look_at = self._clock.monotonic() + _LOOK_SECONDS
                 self._guard("delivery", partial(assembly.delivery.look, datetime.fromtimestamp(self._now(), UTC)))
 

@@ -280,6 +280,8 @@ class Watch:
         term.run(assembly)
         if term.lost:
             self._assembly = None
+            # What still looks at the outbox must not find it closed.
+            term.join(self._clock.monotonic() + _LEAST_CLOSE_SECONDS)
             self._guard("stop", partial(assembly.close, 0.0))
             member.end_term()
 

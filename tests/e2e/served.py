@@ -104,7 +104,8 @@ class Served:
         self._before = before
         self._lines: list[str] = []
         self._logged = threading.Condition()
-        self._client = httpx.Client(timeout=_START_SECONDS, trust_env=False)
+        # A server that closes a connection after an error must not be mistaken for one that answers nothing.
+        self._client = httpx.Client(timeout=_START_SECONDS, trust_env=False, headers={"Connection": "close"})
         self.url = ""
 
     def __enter__(self) -> Self:
