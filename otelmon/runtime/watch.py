@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _LEAST_TOLERANCE_SECONDS = 10.0
 # To let files and connections go, also when the time of a stop is over.
 _LEAST_CLOSE_SECONDS = 1.0
+# How soon the process that evaluates is asked again, where it did not answer.
+_ASK_AGAIN_SECONDS = 0.25
 # How often in an interval a process that does not evaluate leaves its counts: that much later they may be seen.
 _COUNTS_AN_INTERVAL = 3
 # How long the evaluating process may take to answer for another one.
@@ -124,9 +126,16 @@ class Watch:
 
     def snapshot(self, *, wait_seconds: float) -> Snapshot:
         """The vital signs now, of all processes; empty when no engine is there within the time given."""
+        deadline = self._clock.monotonic() + wait_seconds
         self._ready.wait(wait_seconds)
-        assembly = self._assembly
-        return self._asked() if assembly is None else assembly.engine.snapshot(self._now())
+        for _ in range(max(1, int(wait_seconds / _ASK_AGAIN_SECONDS))):
+            assembly = self._assembly
+            found = self._asked() if assembly is None else assembly.engine.snapshot(self._now())
+            # Between two terms, or where the process that evaluates is busy, nobody answers for a moment.
+            over = self._clock.monotonic() >= deadline
+            if found is not None or over or self._stop.wait(_ASK_AGAIN_SECONDS):
+                return found or Snapshot()
+        return Snapshot()
 
     def stop(self, timeout_seconds: float) -> None:
         """End the threads; deliver what is due and export once more within the time given."""
@@ -163,17 +172,17 @@ class Watch:
         if self._member is not None:
             self._guard("stop", self._member.close)
 
-    def _asked(self) -> Snapshot:
-        """The vital signs as the process that evaluates has them."""
+    def _asked(self) -> Snapshot | None:
+        """The vital signs as the process that evaluates has them; None where it does not answer."""
         from otelmon.runtime.control import ask
 
         if self._member is None:
-            return Snapshot()
+            return None
         try:
             said = ask(self._settings.state_dir, {"verb": "snapshot"}, timeout_seconds=_ASK_SECONDS)["snapshot"]
             return Snapshot(**{field.name: said.get(field.name) for field in fields(Snapshot)})
         except (StateError, AttributeError, KeyError):
-            return Snapshot()  # between two terms, or an evaluating process of another version
+            return None  # between two terms, or an evaluating process of another version
 
     def _now(self) -> float:
         """The engine's time in unix seconds; a jump of the wall clock is handed to the engine."""
