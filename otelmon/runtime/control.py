@@ -78,23 +78,29 @@ class ControlServer:
 
     def _listen(self) -> None:
         path = self._folder / SOCKET_FILE
-        path.unlink(missing_ok=True)  # of the process that evaluated before
+        # Bound beside the path and moved there once it listens: whoever asks while one process takes over from another
+        # finds one of the two, never nobody.
+        coming = self._folder / f"{SOCKET_FILE}.{os.getpid()}"
+        coming.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            with _address(self._folder) as address:
-                listener.bind(address)
             try:
+                with _address(coming) as address:
+                    listener.bind(address)
                 # Nobody can connect before listen().
-                path.chmod(0o600)
-                ours = path.stat().st_ino
+                coming.chmod(0o600)
+                ours = coming.stat().st_ino
                 listener.listen(8)
+                coming.replace(path)
+            except OSError:
+                coming.unlink(missing_ok=True)
+                raise
+            try:
                 while not self._stop.is_set() and _is_at(path, ours):
                     self._accept(listener)
+            finally:
                 # Not that of a process which has taken over meanwhile.
                 if _is_at(path, ours):
                     path.unlink(missing_ok=True)
-            except OSError:
-                path.unlink(missing_ok=True)
-                raise
 
     def _accept(self, listener: socket.socket) -> None:
         """Serve one client, or none for a while."""
@@ -135,7 +141,7 @@ def ask(folder: Path, request: Plain, *, timeout_seconds: float = 30.0) -> dict[
         raise StateError("this system has no Unix sockets, by which a running monitor is asked")
     deadline = time.monotonic() + timeout_seconds
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _address(folder) as address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _address(folder / SOCKET_FILE) as address:
             connection.settimeout(timeout_seconds)
             connection.connect(address)
             connection.sendall(json.dumps(request).encode() + b"\n")
@@ -167,16 +173,18 @@ def receive_line(connection: socket.socket, *, most_bytes: int, deadline: float)
 
 
 @contextmanager
-def _address(folder: Path) -> Iterator[str]:
-    """The socket's address; where its path is longer than an address may be, by way of an open directory (Linux)."""
-    path = str((folder / SOCKET_FILE).absolute())
+def _address(file: Path) -> Iterator[str]:
+    """The address of a socket's file; where its path is longer than an address may be, by way of an open directory
+    (Linux).
+    """
+    path = str(file.absolute())
     if len(os.fsencode(path)) <= _LONGEST_ADDRESS:
         yield path
         return
     if not Path("/proc/self/fd").is_dir():
         raise OSError(f"{path} is too long for a socket; set OTELMON_STATE_DIR to a shorter path")
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{directory}/{SOCKET_FILE}"
+        yield f"/proc/self/fd/{directory}/{file.name}"
     finally:
         os.close(directory)
