@@ -363,8 +363,12 @@ def run_case(case: Case) -> str:
 
 
 def run(path: Path) -> Iterator[tuple[str, str]]:
-    """The cases of a file, each with why it fails."""
-    for case in json.loads(path.read_text("utf-8"))["cases"]:
+    """The cases of a file, each with why it fails; a file of another kind has none."""
+    document = json.loads(path.read_text("utf-8"))
+    if not isinstance(document, dict) or "cases" not in document:
+        print(f"{path}: left out, it has no cases of schedules, rotations, escalation or notification times")
+        return
+    for case in document["cases"]:
         yield case["id"], run_case(case)
 
 
@@ -380,7 +384,7 @@ def main(arguments: list[str]) -> int:
             if wrong:
                 print(f"{name}: {id_}: {wrong}")
     print(f"{passed} of {number} cases pass")
-    return 0 if passed == number else 1
+    return 0 if passed == number > 0 else 1
 
 
 if __name__ == "__main__":
