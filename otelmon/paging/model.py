@@ -26,6 +26,7 @@ class PageReason(StrEnum):
     REMINDER = "nobody acknowledged an incident that goes on"
     ESCALATED = "a step of the escalation policy is due"
     REFRESHED = "what an incident shows changed"
+    EVIDENCE = "what explains an incident was found out"
     SILENCE_ENDING = "a silence that hides an alert ends soon"
     HANDOVER = "a shift on call began or ended"
     SHIFT_NEAR = "a shift on call is near"

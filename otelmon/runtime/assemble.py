@@ -14,6 +14,7 @@ from otelmon.collect.pipeline import Pipeline
 from otelmon.config.settings import DISCORD, LOG, NotifierKind, Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
+from otelmon.incidents.model import Change
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
@@ -26,9 +27,11 @@ from otelmon.paging.routing import Route, RouteRule, Routing
 from otelmon.paging.text import AcknowledgeLink, Context, no_link
 from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
+from otelmon.runtime.breakdowns import BreakdownSource
 from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
+from otelmon.runtime.evidence import Gatherer
 from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.shifts import ShiftTeller
@@ -48,6 +51,7 @@ class Assembly:
     """An engine, the workers that deliver what it owes, and the export to OTLP where one is configured."""
 
     engine: Engine
+    gatherer: Gatherer
     delivery: Delivery
     workers: Sequence[Worker]
     notifiers: Mapping[str, Notifier]
@@ -147,7 +151,15 @@ def _assembled(
         shifts=ShiftTeller(settings.notices, faults),
         policy=settings.policy,
     )
-    engine.on_changes = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults).record
+    measured = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults).record
+    gatherer = make_gatherer(engine, clock=clock, faults=faults)
+
+    def on_changes(changes: Sequence[Change]) -> None:
+        measured(changes)
+        if pages:
+            gatherer.notice(changes)
+
+    engine.on_changes = on_changes
     storages = list(journal.storages)
     fallback = engine.routing.fallback
     workers = [Worker(storage, notifiers, clock, fallback=fallback) for storage in storages]
@@ -156,6 +168,7 @@ def _assembled(
         delivery.measure(pipeline.meter)
     return Assembly(
         engine=engine,
+        gatherer=gatherer,
         delivery=delivery,
         workers=workers,
         notifiers=notifiers,
@@ -163,6 +176,12 @@ def _assembled(
         storages=storages,
         clock=clock,
     )
+
+
+def make_gatherer(engine: Engine, *, clock: Clock, faults: Faults) -> Gatherer:
+    """What gathers evidence for the pages of an engine."""
+    sources = [BreakdownSource(engine, monotonic=clock.monotonic)]
+    return Gatherer(engine, sources, clock=clock, faults=faults)
 
 
 def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:

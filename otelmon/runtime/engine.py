@@ -15,7 +15,7 @@ from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
 from otelmon.incidents.missed import missed
-from otelmon.incidents.model import Change, Incident
+from otelmon.incidents.model import Change, Evidence, Incident
 from otelmon.incidents.policy import Policy
 from otelmon.incidents.shift import shift as shift_incidents
 from otelmon.incidents.shift import shift_silences
@@ -61,11 +61,12 @@ _KEEP_FINISHED = timedelta(days=30)
 class Engine:
     """Everything that one process watches with.
 
-    ``routing`` says which notifiers are paged (none: paging is off), and whom they mention where there is no escalation
-    policy. ``sample_host`` reads the host just before each collection. ``team`` is who escalations page, and may be
-    replaced between ticks. ``on_changes`` is told what was written of incidents. ``by_hand`` is where other
-    threads put values for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later
-    than the one before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs.
+    ``routing`` says which notifiers are paged (none: paging is off), and whom they mention where there is no
+    escalation policy. ``sample_host`` reads the host just before each collection. ``team`` is who escalations page,
+    and may be replaced between ticks. ``on_changes`` is told what was written of incidents. ``by_hand`` and
+    ``evidence`` are where other threads put values, and what they found out, for ``take_requests``. Instants are
+    unix seconds, as the clock gives them; each must be later than the one before. ``current_team`` gives the
+    ``team`` of each tick, ``shifts`` tells people of theirs.
     """
 
     collector: Collector
@@ -83,6 +84,7 @@ class Engine:
     team: Team = field(default_factory=Team)
     on_changes: Callable[[Sequence[Change]], None] = lambda _: None
     by_hand: deque[ByHand] = field(default_factory=deque)
+    evidence: deque[Evidence] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
     _recent: Mapping[str, Incident] = field(default_factory=dict)
     _silences: Mapping[str, Silence] = field(default_factory=dict)
@@ -142,7 +144,7 @@ class Engine:
     def take_requests(self, at: float) -> bool:
         """Handle what was asked meanwhile (values by hand, acknowledgements); true when there was anything."""
         with self._turn:
-            if not self.by_hand and not self._requests():
+            if not self.by_hand and not self.evidence and not self._requests():
                 return False
             self._conclude(at, RuleResults(), ())
             return True
@@ -156,6 +158,10 @@ class Engine:
                 collected = self._collect(at)
                 self._unsaved += [each for each in collected if each.start_at is not None or _is_end(each)]
             return self._views.evaluate(self.window, max(at, self._collected_at))
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """The open incidents, and those that were resolved lately."""
+        return (*self._incidents.values(), *self._recent.values())
 
     @contextmanager
     def held(self) -> Iterator[Engine]:
@@ -232,6 +238,7 @@ class Engine:
             current = [alert for each in self.rules.alerts.values() for alert in each.values()]
         transitions += missed([*self._incidents.values(), *self._recent.values()], current, transitions, at=now)
         requests = self._requests()
+        evidence = [self.evidence.popleft() for _ in range(len(self.evidence))]
         self.team = team = self.current_team.refresh(now)
         stepped = step_incidents(
             self._incidents,
@@ -244,6 +251,7 @@ class Engine:
             silences=self._silences,
             policy=self.policy,
             timing=timing(self.policy, self._policy_of) if self._escalates else None,
+            evidence=evidence,
         )
         escalated = self._escalate(stepped, now)
         stepped = routed(replace(stepped, incidents=escalated.incidents, changes=escalated.changes), self.routing)

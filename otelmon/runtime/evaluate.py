@@ -100,6 +100,11 @@ class RuleRunner:
         """The alerts of each alerting rule, by its key."""
         return {watched.key: watched.alerts for watched in self._alerting()}
 
+    def rule_of(self, labels: Labels) -> AlertingRule | None:
+        """The rule whose alert has these labels now."""
+        found = (watched.rule for watched in self._alerting() if labels in watched.alerts)
+        return next((rule for rule in found if isinstance(rule, AlertingRule)), None)
+
     def _alerting(self) -> Iterator[WatchedRule]:
         return (watched for watched in self.watched if isinstance(watched.rule, AlertingRule))
 
@@ -277,6 +282,8 @@ def rule_lookback_seconds(rule: Rule) -> float:
             for asked in queries(text):
                 with suppress(PromQLError):  # no expression, or not a whole one: the page will say so
                     looked.append(lookback_seconds(parse(asked)))
+        # What is a share now is compared with what it was in the window before.
+        looked += [(2 if each.share_of else 1) * lookback_seconds(each.expr) for each in rule.breakdown]
     return max(looked)
 
 

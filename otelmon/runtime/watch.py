@@ -1,8 +1,9 @@
 """Watch: the threads of one watching process. The engine ticks in one, pages leave in another, OTLP in a third.
 
-A slow network therefore delays no tick, and a slow OTLP backend no page. One asks health endpoints. Two more look at
-the rule files and answer `otelmon query`: neither a slow disk nor an impatient person delays a tick. All are daemon
-threads: an app that is killed is not held up by its monitor, and what they owe is in the state directory.
+A slow network therefore delays no tick, and a slow OTLP backend no page. One asks health endpoints. One gathers
+evidence for pages. Two more look at the rule files and answer `otelmon query`: neither a slow disk nor an impatient
+person delays a tick. All are daemon threads: an app that is killed is not held up by its monitor, and what they owe is
+in the state directory.
 """
 
 from __future__ import annotations
@@ -128,6 +129,8 @@ class Watch:
         self._deliver.set()
         if self._control is not None:
             self._control.wake()
+        if self._assembly is not None:
+            self._assembly.gatherer.wake()
         for lag in self._lags:
             lag.stop()
         for thread in self._threads:
@@ -180,6 +183,8 @@ class Watch:
         self._assembly = assembly
         self._ready.set()
         self._spawn("otelmon-delivery", partial(self._run_delivery, assembly))
+        assembly.gatherer.on_found = self._wake.set
+        self._spawn("otelmon-evidence", partial(assembly.gatherer.run, self._stop))
         if assembly.export is not None:
             self._spawn("otelmon-export", partial(self._run_export, assembly))
         self._spawn_control(assembly)

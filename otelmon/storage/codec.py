@@ -14,6 +14,7 @@ from otelmon.incidents.model import (
     Cause,
     Event,
     EventKind,
+    Finding,
     Incident,
     IncidentState,
     RequestBody,
@@ -138,6 +139,7 @@ def encode_incident(incident: Incident) -> Plain:
         "joined_at": _optional(incident.joined_at),
         "rounds": incident.rounds,
         "targets": list(incident.targets),
+        "evidence": [[finding.name, finding.text] for finding in incident.evidence],
     }
 
 
@@ -174,6 +176,7 @@ def decode_incident(plain: Mapping[str, Any], alerts: Iterable[Alert]) -> Incide
         joined_at=_instant(plain.get("joined_at")),
         rounds=plain.get("rounds", 1),
         targets=tuple(plain.get("targets", ())),
+        evidence=tuple(Finding(name=name, text=text) for name, text in plain.get("evidence", ())),
     )
 
 

@@ -16,7 +16,7 @@ from otelmon.instrument.recorder import RequestRecorder
 from otelmon.notify.notifier import Notifier
 from otelmon.notify.worker import Worker
 from otelmon.paging.model import Page, PageAction, PageReason
-from otelmon.runtime.assemble import about, retention_seconds
+from otelmon.runtime.assemble import about, make_gatherer, retention_seconds
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
 from otelmon.runtime.journal import Journal
@@ -73,6 +73,8 @@ class Simulation:
             shifts=ShiftTeller(self.settings.notices, self.faults),
             policy=self.settings.policy,
         )
+        self.gatherer = make_gatherer(self.engine, clock=self.clock, faults=self.faults)
+        self.engine.on_changes = self.gatherer.notice
         notifiers = {"discord": notifier or self.pages}
         OPEN.append(self)
         self._workers = [Worker(each, notifiers, self.clock) for each in (self.disk, self.memory)]
@@ -117,6 +119,12 @@ class Simulation:
                 raise
         if deliver:
             self.deliver()
+
+    def explain(self) -> None:
+        """Gather the evidence that is asked for, and let the engine take it."""
+        self.gatherer.gather()
+        self.engine.take_requests(self._time.read().at)
+        self.deliver()
 
     def deliver(self) -> None:
         """Deliver what is due."""
