@@ -9,6 +9,7 @@ import typer
 
 from otelmon.cli.ack import ack
 from otelmon.cli.check import check
+from otelmon.cli.deploy import deploy
 from otelmon.cli.incidents import incidents
 from otelmon.cli.init import init
 from otelmon.cli.oncall import oncall
@@ -48,6 +49,7 @@ app.command()(init)
 app.command()(check)
 app.command("test")(run_tests)
 app.command()(ack)
+app.command()(deploy)
 app.command()(query)
 app.command()(reload)
 app.command()(resolve)

@@ -28,10 +28,11 @@ from otelmon.paging.text import AcknowledgeLink, Context, no_link
 from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.breakdowns import BreakdownSource
+from otelmon.runtime.changed import ChangedSource, Notes
 from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
-from otelmon.runtime.evidence import Gatherer
+from otelmon.runtime.evidence import Gatherer, Source
 from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.shifts import ShiftTeller
@@ -52,6 +53,7 @@ class Assembly:
 
     engine: Engine
     gatherer: Gatherer
+    notes: Notes
     delivery: Delivery
     workers: Sequence[Worker]
     notifiers: Mapping[str, Notifier]
@@ -102,6 +104,7 @@ def assemble(
             sample_host=sample_host,
             clock=clock,
             faults=faults,
+            at=at,
         )
         assembly.engine.restore(at)
         opened.pop_all()  # from here on the assembly closes them
@@ -119,6 +122,7 @@ def _assembled(
     sample_host: Callable[[], None],
     clock: Clock,
     faults: Faults,
+    at: float,
 ) -> Assembly:
     notifiers = make_notifiers(settings, clock)
     collector = Collector(
@@ -152,7 +156,9 @@ def _assembled(
         policy=settings.policy,
     )
     measured = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults).record
-    gatherer = make_gatherer(engine, clock=clock, faults=faults)
+    notes = Notes(disk, faults)
+    notes.start(str(pipeline.resource.attributes.get("service.version", "")), at)
+    gatherer = make_gatherer(engine, notes, clock=clock, faults=faults)
 
     def on_changes(changes: Sequence[Change]) -> None:
         measured(changes)
@@ -169,6 +175,7 @@ def _assembled(
     return Assembly(
         engine=engine,
         gatherer=gatherer,
+        notes=notes,
         delivery=delivery,
         workers=workers,
         notifiers=notifiers,
@@ -178,9 +185,9 @@ def _assembled(
     )
 
 
-def make_gatherer(engine: Engine, *, clock: Clock, faults: Faults) -> Gatherer:
+def make_gatherer(engine: Engine, notes: Notes, *, clock: Clock, faults: Faults) -> Gatherer:
     """What gathers evidence for the pages of an engine."""
-    sources = [BreakdownSource(engine, monotonic=clock.monotonic)]
+    sources: list[Source] = [BreakdownSource(engine, monotonic=clock.monotonic), ChangedSource(engine, notes)]
     return Gatherer(engine, sources, clock=clock, faults=faults)
 
 

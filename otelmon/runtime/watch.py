@@ -197,7 +197,12 @@ class Watch:
 
         engine, reloader = assembly.engine, None
         if self._rule_files is not None:
-            reloader = Reloader(self._rule_files, engine, now=self._now, on_reload=self._on_reload, faults=self._faults)
+
+            def on_reload(settings: Settings) -> None:
+                assembly.notes.reloaded(self._now())
+                self._on_reload(settings)
+
+            reloader = Reloader(self._rule_files, engine, now=self._now, on_reload=on_reload, faults=self._faults)
             self._spawn("otelmon-files", partial(self._run_files, reloader))
         answers = Answers(engine, reloader, now=self._now, monotonic=self._clock.monotonic, delivery=assembly.delivery)
         self._control = ControlServer(

@@ -21,6 +21,7 @@ from otelmon.incidents.model import (
     Resolve,
     Telling,
 )
+from otelmon.incidents.noted import Noted, NotedKind
 from otelmon.incidents.silence import AddSilence, ExpireSilence, Silence
 from otelmon.labels import Labels
 from otelmon.matching import Matcher, MatchOperator
@@ -331,6 +332,20 @@ def decode_request(kind: str, plain: Mapping[str, Any]) -> RequestBody | None:
         case "expire":
             return ExpireSilence(silence_id=plain["silence_id"], by=plain["by"])
     return None
+
+
+def encode_noted(noted: Iterable[Noted]) -> str:
+    """Changes as JSON."""
+    return to_json([[micros(each.at), each.kind.value, each.text] for each in noted])
+
+
+def decode_noted(text: str | None) -> tuple[Noted, ...]:
+    """The changes that were encoded; none for what cannot be read, since nothing hangs on them."""
+    try:
+        rows = [] if text is None else json.loads(text)
+        return tuple(Noted(at=instant(at), kind=NotedKind(kind), text=said) for at, kind, said in rows)
+    except (ValueError, TypeError):
+        return ()
 
 
 def _optional(at: datetime | None) -> int | None:

@@ -17,6 +17,7 @@ from otelmon.notify.notifier import Notifier
 from otelmon.notify.worker import Worker
 from otelmon.paging.model import Page, PageAction, PageReason
 from otelmon.runtime.assemble import about, make_gatherer, retention_seconds
+from otelmon.runtime.changed import Notes
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
 from otelmon.runtime.journal import Journal
@@ -73,7 +74,8 @@ class Simulation:
             shifts=ShiftTeller(self.settings.notices, self.faults),
             policy=self.settings.policy,
         )
-        self.gatherer = make_gatherer(self.engine, clock=self.clock, faults=self.faults)
+        self.notes = Notes(self.disk, self.faults)
+        self.gatherer = make_gatherer(self.engine, self.notes, clock=self.clock, faults=self.faults)
         self.engine.on_changes = self.gatherer.notice
         notifiers = {"discord": notifier or self.pages}
         OPEN.append(self)

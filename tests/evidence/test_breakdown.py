@@ -4,110 +4,85 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 
 from otelmon.incidents.model import Acknowledge, Finding
-from otelmon.paging.model import Page, PageAction, PageReason
+from otelmon.paging.model import PageAction, PageReason
 from tests.e2e.simulation import Simulation
+from tests.evidence.stories import broken, now, pages, simulated
 
 _WINDOW = 300.0
 
 
 def test_the_breakdown_of_200_routes_equals_the_request_log(tmp_path: Path) -> None:
-    simulation = _simulation(tmp_path)
+    simulation = simulated(tmp_path)
     random_ = random.Random(5)
     routes = [f"/route/{number}" for number in range(200)]
     failing = dict(zip(random_.sample(routes, 5), (0.9, 0.55, 0.35, 0.2, 0.1), strict=True))
     log: list[tuple[float, str, int]] = []
-    broken = False
+    ill = False
 
     def second() -> None:
         for route in [*random_.sample(routes, 20), *failing]:
-            wrong = (broken and random_.random() < failing.get(route, 0.0)) or random_.random() < 0.002
+            wrong = (ill and random_.random() < failing.get(route, 0.0)) or random_.random() < 0.002
             status = 500 if wrong else 200
             log.append((simulation.clock.now(), route, status))
             simulation.request(route, status)
 
     simulation.run(660, second)
     assert simulation.triggered == []
-    broken = True
+    ill = True
     while not simulation.triggered:
         simulation.run(simulation.settings.interval_seconds, second)
     simulation.explain()
 
     fired_at = simulation.triggered[0][0]
-    now, before = _errors(log, fired_at), _errors(log, fired_at - _WINDOW)
+    errors, earlier = _errors(log, fired_at), _errors(log, fired_at - _WINDOW)
     expected = []
-    for route, count in sorted(now.items(), key=lambda item: (-item[1], item[0]))[:5]:
-        was = before[route] / before.total()
-        expected.append(f"GET {route}: {_percent(count / now.total())} of the errors, was {_percent(was)}")
+    for route, count in sorted(errors.items(), key=lambda item: (-item[1], item[0]))[:5]:
+        was = earlier[route] / earlier.total()
+        expected.append(f"GET {route}: {_percent(count / errors.total())} of the errors, was {_percent(was)}")
     assert set(failing) >= {line.split()[1].rstrip(":") for line in expected[:3]}
     finding = _evidence(simulation)[0]
     assert finding.name == "Routes"
     assert finding.text.splitlines()[:5] == expected
-    assert finding.text.splitlines()[5:] == [f"and {len(now) - 5} more"]
+    assert finding.text.splitlines()[5:] == [f"and {len(errors) - 5} more"]
 
 
 def test_the_evidence_is_edited_into_the_page_and_pings_nobody(tmp_path: Path) -> None:
-    simulation = _simulation(tmp_path)
-    _break(simulation, "/pay")
-    (posted,) = _pages(simulation)
+    simulation = simulated(tmp_path)
+    broken(simulation, "/pay")
+    (posted,) = pages(simulation)
     assert not any("of the errors" in field.value for field in posted.message.fields)
 
     simulation.explain()
 
-    edit = _pages(simulation)[-1]
+    edit = pages(simulation)[-1]
     assert (edit.action, edit.reason, edit.edits) == (PageAction.EDIT, PageReason.EVIDENCE, posted.id)
     assert edit.message.mentions == ()
     assert edit.message.fields[0].value == "GET /pay: 100 % of the errors"
 
 
 def test_the_evidence_stays_when_the_incident_is_acknowledged(tmp_path: Path) -> None:
-    simulation = _simulation(tmp_path)
-    _break(simulation, "/pay")
+    simulation = simulated(tmp_path)
+    broken(simulation, "/pay")
     simulation.explain()
-    simulation.disk.ask(Acknowledge(incident_id=_pages(simulation)[0].incident_id, by="ana"), _now(simulation))
+    simulation.disk.ask(Acknowledge(incident_id=pages(simulation)[0].incident_id, by="ana"), now(simulation))
     simulation.run(15)
-    last = _pages(simulation)[-1]
+    last = pages(simulation)[-1]
     assert last.reason is PageReason.ACKNOWLEDGED
     assert last.message.fields[0].value == "GET /pay: 100 % of the errors"
 
 
 def test_a_quiet_service_is_asked_nothing(tmp_path: Path) -> None:
-    simulation = _simulation(tmp_path)
+    simulation = simulated(tmp_path)
     simulation.run(900, lambda: simulation.request("/items", times=3))
     simulation.explain()
-    assert _pages(simulation) == []
-
-
-def _now(simulation: Simulation) -> datetime:
-    return datetime.fromtimestamp(simulation.clock.now(), UTC)
-
-
-def _simulation(folder: Path) -> Simulation:
-    config = folder / "otelmon.yaml"
-    config.write_text("paging: on\nalerts: {route_error_rate: off}\n")
-    return Simulation(config)
-
-
-def _break(simulation: Simulation, route: str) -> None:
-    simulation.run(120, lambda: simulation.request("/items", times=3))
-
-    def second() -> None:
-        simulation.request("/items", times=3)
-        simulation.request(route, 500)
-
-    while not simulation.triggered:
-        simulation.run(15, second)
-
-
-def _pages(simulation: Simulation) -> list[Page]:
-    return [page for _, page in simulation.paged_at]
+    assert pages(simulation) == []
 
 
 def _evidence(simulation: Simulation) -> tuple[Finding, ...]:
-    incident = simulation.disk.incident(_pages(simulation)[0].incident_id)
+    incident = simulation.disk.incident(pages(simulation)[0].incident_id)
     assert incident is not None
     return incident.evidence
 
