@@ -99,10 +99,14 @@ class Telling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that was found out about an incident: what it is, and what it says, in lines. Both are data."""
+    """Something that was found out about an incident: what it is, and what it says, in lines. Both are data.
+
+    ``link`` is the address of more (empty: there is none).
+    """
 
     name: str
     text: str
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

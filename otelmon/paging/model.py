@@ -43,11 +43,15 @@ class PageAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A name and a value shown in a page. Both are data: the target's renderer escapes them."""
+    """A name and a value shown in a page. Both are data: the target's renderer escapes them.
+
+    With a ``link``, the value leads to that address.
+    """
 
     name: str
     value: str
     inline: bool = True
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

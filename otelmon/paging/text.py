@@ -246,7 +246,9 @@ def _in_list(alert: Alert, about: Context) -> str:
 
 
 def _fields(incident: Incident, alert: Alert, about: Context, escalated: tuple[Field, ...]) -> tuple[Field, ...]:
-    fields = [Field(name=finding.name, value=finding.text, inline=False) for finding in incident.evidence]
+    fields = [
+        Field(name=finding.name, value=finding.text, inline=False, link=finding.link) for finding in incident.evidence
+    ]
     fields += [
         Field(name="Service", value=_service(alert.labels, about)),
         Field(name="Environment", value=about.environment),

@@ -33,6 +33,7 @@ from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.evidence import Gatherer, Source
+from otelmon.runtime.exceptions import ExampleSource
 from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.shifts import ShiftTeller
@@ -158,7 +159,7 @@ def _assembled(
     measured = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults).record
     notes = Notes(disk, faults)
     notes.start(str(pipeline.resource.attributes.get("service.version", "")), at)
-    gatherer = make_gatherer(engine, notes, clock=clock, faults=faults)
+    gatherer = make_gatherer(engine, settings, notes, clock=clock, faults=faults)
 
     def on_changes(changes: Sequence[Change]) -> None:
         measured(changes)
@@ -185,9 +186,13 @@ def _assembled(
     )
 
 
-def make_gatherer(engine: Engine, notes: Notes, *, clock: Clock, faults: Faults) -> Gatherer:
+def make_gatherer(engine: Engine, settings: Settings, notes: Notes, *, clock: Clock, faults: Faults) -> Gatherer:
     """What gathers evidence for the pages of an engine."""
-    sources: list[Source] = [BreakdownSource(engine, monotonic=clock.monotonic), ChangedSource(engine, notes)]
+    sources: list[Source] = [
+        BreakdownSource(engine, monotonic=clock.monotonic),
+        ExampleSource(trace_url=settings.trace_url, messages=settings.exception_messages),
+        ChangedSource(engine, notes),
+    ]
     return Gatherer(engine, sources, clock=clock, faults=faults)
 
 

@@ -22,6 +22,7 @@ from otelmon.collect.pipeline import open_pipeline
 from otelmon.config.settings import Settings
 from otelmon.faults import Faults
 from otelmon.instrument.eventloop import EventLoopLag
+from otelmon.instrument.exemplars import EXEMPLARS
 from otelmon.instrument.host import HostSampler
 from otelmon.instrument.portable import settle
 from otelmon.instrument.recorder import RequestRecorder
@@ -94,6 +95,7 @@ class Watch:
         self.add(middlewares)
         self._host = HostSampler(self._pipeline.meter, faults=faults)
         SOURCES.begin(self._pipeline.meter, faults, probes=settings.probes, redis=settings.redis)
+        EXEMPLARS.keep_messages = settings.exception_messages
         self._lags = [
             EventLoopLag(self._pipeline.meter, middleware.lifecycle.loop)
             for middleware in middlewares
@@ -217,6 +219,7 @@ class Watch:
     def _sample_host(self) -> None:
         self._host.sample()
         SOURCES.sample()
+        EXEMPLARS.turn(self._clock.now())
         for lag in self._lags:
             lag.sample()
 

@@ -140,7 +140,7 @@ def encode_incident(incident: Incident) -> Plain:
         "joined_at": _optional(incident.joined_at),
         "rounds": incident.rounds,
         "targets": list(incident.targets),
-        "evidence": [[finding.name, finding.text] for finding in incident.evidence],
+        "evidence": [[finding.name, finding.text, finding.link] for finding in incident.evidence],
     }
 
 
@@ -177,7 +177,7 @@ def decode_incident(plain: Mapping[str, Any], alerts: Iterable[Alert]) -> Incide
         joined_at=_instant(plain.get("joined_at")),
         rounds=plain.get("rounds", 1),
         targets=tuple(plain.get("targets", ())),
-        evidence=tuple(Finding(name=name, text=text) for name, text in plain.get("evidence", ())),
+        evidence=tuple(Finding(name=name, text=text, link=link) for name, text, link in plain.get("evidence", ())),
     )
 
 
@@ -238,7 +238,7 @@ def encode_page(page: Page) -> Plain:
             "title": message.title,
             "description": message.description,
             "mentions": [[mention.kind.value, mention.id] for mention in message.mentions],
-            "fields": [[field.name, field.value, field.inline] for field in message.fields],
+            "fields": [[field.name, field.value, field.inline, field.link] for field in message.fields],
             "link": message.link,
             "acknowledge": message.acknowledge,
             "since_at": _optional(message.since_at),
@@ -276,7 +276,7 @@ def _decode_message(plain: Mapping[str, Any]) -> Message:
         title=plain["title"],
         description=plain.get("description", ""),
         mentions=tuple(Mention(kind=MentionKind(kind), id=id_) for kind, id_ in plain.get("mentions", ())),
-        fields=tuple(Field(name=name, value=value, inline=inline) for name, value, inline in plain.get("fields", ())),
+        fields=tuple(_field(*field) for field in plain.get("fields", ())),
         link=plain.get("link", ""),
         acknowledge=plain.get("acknowledge", ""),
         since_at=_instant(plain.get("since_at")),
@@ -332,6 +332,10 @@ def decode_request(kind: str, plain: Mapping[str, Any]) -> RequestBody | None:
         case "expire":
             return ExpireSilence(silence_id=plain["silence_id"], by=plain["by"])
     return None
+
+
+def _field(name: str, value: str, inline: bool, link: str = "") -> Field:  # noqa: FBT001 (as it is written)
+    return Field(name=name, value=value, inline=inline, link=link)
 
 
 def encode_noted(noted: Iterable[Noted]) -> str:

@@ -75,7 +75,7 @@ class Simulation:
             policy=self.settings.policy,
         )
         self.notes = Notes(self.disk, self.faults)
-        self.gatherer = make_gatherer(self.engine, self.notes, clock=self.clock, faults=self.faults)
+        self.gatherer = make_gatherer(self.engine, self.settings, self.notes, clock=self.clock, faults=self.faults)
         self.engine.on_changes = self.gatherer.notice
         notifiers = {"discord": notifier or self.pages}
         OPEN.append(self)
