@@ -16,6 +16,7 @@ from otelmon.errors import StateError
 from otelmon.faults import Faults
 from otelmon.incidents.model import Change
 from otelmon.instrument.recorder import RequestRecorder
+from otelmon.instrument.sources import SOURCES
 from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.log import LogNotifier
@@ -30,6 +31,7 @@ from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.breakdowns import BreakdownSource
 from otelmon.runtime.changed import ChangedSource, Notes
 from otelmon.runtime.delivery import Delivery
+from otelmon.runtime.diagnosed import DiagnosticSource
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.evidence import Gatherer, Source
@@ -191,6 +193,7 @@ def make_gatherer(engine: Engine, settings: Settings, notes: Notes, *, clock: Cl
     sources: list[Source] = [
         BreakdownSource(engine, monotonic=clock.monotonic),
         ExampleSource(trace_url=settings.trace_url, messages=settings.exception_messages),
+        DiagnosticSource(SOURCES.diagnostics, monotonic=clock.monotonic),
         ChangedSource(engine, notes),
     ]
     return Gatherer(engine, sources, clock=clock, faults=faults)
