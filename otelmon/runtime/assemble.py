@@ -28,7 +28,7 @@ from otelmon.paging.routing import Route, RouteRule, Routing
 from otelmon.paging.text import AcknowledgeLink, Context, no_link
 from otelmon.promql.analyze import lookback_seconds
 from otelmon.rules.runbooks import first_steps
-from otelmon.runtime.breakdowns import BreakdownSource
+from otelmon.runtime.breakdowns import BreakdownSource, CourseSource
 from otelmon.runtime.changed import ChangedSource, Notes
 from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.diagnosed import DiagnosticSource
@@ -195,6 +195,7 @@ def make_gatherer(engine: Engine, settings: Settings, notes: Notes, *, clock: Cl
         ExampleSource(trace_url=settings.trace_url, messages=settings.exception_messages),
         DiagnosticSource(SOURCES.diagnostics, monotonic=clock.monotonic),
         ChangedSource(engine, notes),
+        CourseSource(),
     ]
     return Gatherer(engine, sources, clock=clock, faults=faults)
 

@@ -1,4 +1,4 @@
-"""Breakdowns: what a rule's expressions say about an incident, asked of the window between two ticks."""
+"""What a rule says about an incident: its breakdowns, asked of the window between two ticks, and how its value went."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from otelmon.incidents.model import Finding
 from otelmon.paging.breakdown import breakdown_finding
+from otelmon.paging.sparkline import value_finding
 from otelmon.promql.analyze import lookback_seconds, walk
 from otelmon.promql.ast import MatrixSelector
 from otelmon.promql.durations import duration_seconds
 from otelmon.promql.evaluation import Evaluation, Failed
 from otelmon.promql.query import Query
 from otelmon.rules.model import Breakdown
+from otelmon.runtime.course import EVERY_SECONDS
 from otelmon.runtime.evidence import Question
 
 if TYPE_CHECKING:
@@ -53,3 +55,18 @@ def _window_seconds(breakdown: Breakdown) -> float:
     """The longest of its ranges; what it was before is asked so much earlier."""
     ranges = [duration_seconds(node.range) for node in walk(breakdown.expr) if isinstance(node, MatrixSelector)]
     return max(ranges, default=lookback_seconds(breakdown.expr))
+
+
+class CourseSource:
+    """How the value of the rule that fired went in the last hour."""
+
+    def begin(self, question: Question) -> None:
+        """Nothing takes long here."""
+
+    def findings(self, question: Question) -> Iterator[Finding]:
+        """One finding, where there are values of some minutes."""
+        alert = question.alert
+        values = [*question.course, alert.value]
+        found = value_finding(values, every_seconds=EVERY_SECONDS, bound=alert.bound, unit=alert.unit)
+        if found is not None and alert.bound is not None:
+            yield found

@@ -24,6 +24,7 @@ from otelmon.promql.query import Query
 from otelmon.rules.identity import rule_keys
 from otelmon.rules.model import AlertingRule, Group, RecordingRule, Rule
 from otelmon.rules.template import queries
+from otelmon.runtime.course import Course
 from otelmon.sample import STALE, Sample
 from otelmon.window.window import Window
 
@@ -50,6 +51,7 @@ class WatchedRule:
     recorded: frozenset[Labels] = frozenset()
     since: float | None = None  # unix seconds of the first evaluation of this expression
     last: LastEvaluation | None = None
+    course: Course = field(default_factory=Course)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +102,9 @@ class RuleRunner:
         """The alerts of each alerting rule, by its key."""
         return {watched.key: watched.alerts for watched in self._alerting()}
 
-    def rule_of(self, labels: Labels) -> AlertingRule | None:
+    def of_alert(self, labels: Labels) -> WatchedRule | None:
         """The rule whose alert has these labels now."""
-        found = (watched.rule for watched in self._alerting() if labels in watched.alerts)
-        return next((rule for rule in found if isinstance(rule, AlertingRule)), None)
+        return next((watched for watched in self._alerting() if labels in watched.alerts), None)
 
     def _alerting(self) -> Iterator[WatchedRule]:
         return (watched for watched in self.watched if isinstance(watched.rule, AlertingRule))
@@ -203,6 +204,9 @@ class RuleRunner:
         )
         watched.alerts = result.alerts
         window.append(result.samples)
+        if watched.condition is not None:
+            measured = None if isinstance(evaluation, Failed) else evaluation.measured
+            watched.course.note(measured, watched.condition.operator, at)
         if isinstance(evaluation, Failed):
             return result.transitions, ""  # told already
         if result.problem:
@@ -266,6 +270,7 @@ class RuleRunner:
         self._due_at = {key: at + seconds for key, at in self._due_at.items()}
         for watched in self.watched:
             watched.since = None if watched.since is None else watched.since + seconds
+            watched.course.shift(seconds)
         for watched in self._alerting():
             watched.alerts = shift(watched.alerts, seconds)
             if watched.hold_restored_until is not None:
@@ -307,6 +312,7 @@ def _watch(key: str, rule: Rule, group: Group, before: WatchedRule | None) -> Wa
     if before is not None:
         if before.rule.text == rule.text:
             watched.query, watched.since = before.query, before.since  # the query with its plans
+            watched.course = before.course
         watched.alerts, watched.recorded, watched.last = before.alerts, before.recorded, before.last
         watched.hold_restored_until = before.hold_restored_until
     return watched

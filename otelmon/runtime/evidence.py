@@ -36,12 +36,14 @@ _POLL_SECONDS = 1.0
 class Question:
     """An incident that wants explaining: its lead as it stood at ``at`` (unix seconds), and the rule of that.
 
+    ``course`` is how the rule's value went (see ``Course``).
     ``deadline`` is the monotonic second by which an answer is of use.
     """
 
     incident: Incident
     alert: Alert
     rule: AlertingRule | None
+    course: tuple[float | None, ...] = ()
     at: float
     deadline: float
 
@@ -105,9 +107,11 @@ class Gatherer:
 
     def _about(self, incident: Incident, at: float) -> list[Finding]:
         with self._engine.held() as engine:
-            rule = engine.rules.rule_of(incident.lead.labels)
+            watched = engine.rules.of_alert(incident.lead.labels)
+            course = () if watched is None else tuple(watched.course.values)
+        rule = watched.rule if watched is not None and isinstance(watched.rule, AlertingRule) else None
         deadline = self._clock.monotonic() + LIMIT_SECONDS
-        question = Question(incident=incident, alert=incident.lead, rule=rule, at=at, deadline=deadline)
+        question = Question(incident=incident, alert=incident.lead, rule=rule, course=course, at=at, deadline=deadline)
         for source in self._sources:
             self._guarded(source, lambda source=source: source.begin(question))  # type: ignore[misc]
         found: list[Finding] = []

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from otelmon.paging.model import Page
 from tests.e2e.simulation import Simulation
 
 
-def simulated(folder: Path, alerts: str = "", *, more: str = "") -> Simulation:
+def simulated(folder: Path, alerts: str = "", *, more: str = "", **given: Any) -> Simulation:
     """An engine that has error_rate only, and what ``alerts`` adds; ``more`` are further lines of otelmon.yaml."""
     config = folder / "otelmon.yaml"
     own = f"  {alerts}\n" if alerts else ""
     config.write_text(f"paging: on\nalerts:\n  route_error_rate: off\n{own}{more}\n")
-    return Simulation(config)
+    return Simulation(config, **given)
 
 
 def broken(simulation: Simulation, route: str, *, before: float = 120.0) -> None:
