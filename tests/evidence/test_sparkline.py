@@ -67,7 +67,7 @@ def test_the_page_shows_how_it_came(tmp_path: Path) -> None:
     broken(simulation, "/pay", before=600)
     simulation.explain()
     (field,) = [each for each in pages(simulation)[-1].message.fields if each.name.startswith("The last ")]
-    assert field.name == "The last 10 min"
+    assert field.name == "The last 11 min"
     row, said = field.value.splitlines()
     assert (row[0], row[-1]) == ("·", "█")  # without an error there is no rate of them
     assert said.endswith(", limit 5 %")
