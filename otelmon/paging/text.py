@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from otelmon.alerts.model import Alert, AlertState, TransitionReason
 from otelmon.duration import format_duration
@@ -17,7 +17,7 @@ from otelmon.oncall.model import Mention
 from otelmon.paging.escalated import call_fields, call_notices, call_opening
 from otelmon.paging.model import Field, Message, PagedAlert
 from otelmon.paging.values import format_span, format_value, format_value_and_bound
-from otelmon.rules.model import Unit
+from otelmon.rules.model import Severity, Unit
 from otelmon.rules.runbooks import runbook_link
 
 # How a rule calls its measure in a title: "Response time p95".
@@ -62,7 +62,8 @@ class Context:
     ``runbooks`` is the address under which a rule's name leads to its runbook (empty: none is linked);
     ``first_steps`` gives the first steps of a rule's runbook, shown where no runbook is linked; ``acknowledge`` says,
     for an incident's id, how it is acknowledged; ``acknowledge_link`` gives the address of the page where an incident
-    is acknowledged, in a message of this instant (empty: there is no such page).
+    is acknowledged, in a message of this instant (empty: there is no such page). ``repeat_every`` says, by severity,
+    when people are told again of an incident that nobody acknowledges.
     """
 
     service: str
@@ -72,6 +73,7 @@ class Context:
     first_steps: Callable[[str], tuple[str, ...]] = _no_steps
     acknowledge: Callable[[str], str] = _command
     acknowledge_link: AcknowledgeLink = no_link
+    repeat_every: Mapping[Severity, timedelta | None] = field(default_factory=dict)
 
 
 # How a new message begins that is not an incident's first.
@@ -114,7 +116,12 @@ def triggered_message(
         title=f"{opening}{_headline(alert)} {_place(alert, about)}",
         description="\n\n".join(text for text in (notices, description) if text),
         mentions=mentions,
-        fields=_fields(incident, alert, about, call_fields(call, incident, at)),
+        fields=_fields(
+            incident,
+            alert,
+            about,
+            call_fields(call, incident, at, repeat_every=about.repeat_every.get(incident.severity)),
+        ),
         link=link,
         acknowledge="" if acknowledged else about.acknowledge_link(incident, at),
         since_at=incident.triggered_at,

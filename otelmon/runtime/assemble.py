@@ -261,6 +261,7 @@ def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link) -> Co
         runbooks=settings.runbook_base_url or "",
         first_steps=partial(first_steps, folder=settings.runbooks),
         acknowledge_link=acknowledge_link,
+        repeat_every=settings.policy.repeat_every,
     )
 
 
