@@ -35,7 +35,7 @@ from otelmon.runtime.diagnosed import DiagnosticSource
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
 from otelmon.runtime.evidence import Gatherer, Source
-from otelmon.runtime.exceptions import ExampleSource
+from otelmon.runtime.examples import ExampleSource
 from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.shifts import ShiftTeller
