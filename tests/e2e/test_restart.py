@@ -30,7 +30,7 @@ def test_an_app_killed_while_an_alert_fires_pages_no_second_time_and_resolves_af
             second.until(lambda: len(discord.messages) > 1, doing=lambda: second.get("/items/1", times=5))
         edited, resolved = discord.messages
         assert edited.id == page.id
-        assert edited.edits == 1
+        assert edited.edits >= 1  # what explains it, and that it is over
         assert "resolved" in resolved.content.lower()
 
 
