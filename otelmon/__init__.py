@@ -14,8 +14,9 @@ The way of the data; each stage is a package of its own, and imports earlier one
                    samples                                 resolved                          whom       delivered
 
 Around them: `runtime` (the one loop), `storage` (what survives a restart), `server` (the page where incidents are
-acknowledged), `cli` (the `otelmon` command), `config` (otelmon.yaml), `testing` (a stand-in for Discord and a clock for
-your own tests).
+acknowledged), `cli` (the `otelmon` command), `document` (YAML with a place for everything in it), `config` (the
+settings in otelmon.yaml), `replay` (unit tests of rules), `testing` (a stand-in for Discord and a clock for your own
+tests). The modules beside this one, such as `sample`, `labels` and `duration`, know no stage.
 """
 
 from __future__ import annotations
@@ -28,19 +29,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from otelmon.instrument.operations import Operation
     from otelmon.instrument.queues import Queue
+    from otelmon.runtime.health import Health
     from otelmon.runtime.monitor import AlertCheck, Monitor
     from otelmon.runtime.snapshot import Snapshot
+    from otelmon.runtime.ticks import Ticks
 
 __all__ = [
     "check_alert",
     "diagnostic",
+    "health",
     "operation",
     "probe",
     "process_alert",
+    "queue",
     "snapshot",
     "start",
     "stop",
     "watch_pool",
+    "watch_queue",
     "watch_redis",
     "wrap",
 ]
@@ -91,6 +97,23 @@ def check_alert(name: str, value: float) -> AlertCheck:
 def process_alert(name: str, value: float, context: Mapping[str, object] | None = None) -> None:
     """Put a value through an alert of the running monitor by hand; see ``Monitor.process_alert``."""
     _running().process_alert(name, value, context)
+
+
+def health() -> Health:
+    """An ASGI app that says whether otelmon watches: ``app.add_route("/otelmon/health", otelmon.health())``.
+
+    It answers 200 once the next tick has ended and was good, 503 with the reason where ticks fail or are late (the last
+    one ended two intervals and 5 s ago), or where otelmon does not run in this process. Whoever asks has to wait for as
+    long. Its requests are not counted.
+    """
+    from otelmon.runtime.health import Health
+    from otelmon.runtime.monitor import running
+
+    def ticks() -> Ticks | None:
+        monitor = running()
+        return None if monitor is None or not monitor.settings.enabled else monitor.ticks
+
+    return Health(ticks)
 
 
 def operation(name: str) -> Operation:

@@ -4,6 +4,7 @@
     ├── ConfigError      otelmon.yaml, a rule file or an environment variable: file, line, key, what to write instead
     ├── PromQLError      an expression: line and column in its text
     ├── StateError       the state directory or its database cannot be used
+    │   └── LostLeaseError   another process has taken over what this one was writing for
     └── NotRunningError  a verb of the running monitor was called while none runs
 
 Only the user's own calls (``start``, ``wrap``, the command line) raise these. Whatever happens later, in the
@@ -68,6 +69,10 @@ class PromQLError(OtelmonError):
 
 class StateError(OtelmonError):
     """The state directory or the database in it cannot be used."""
+
+
+class LostLeaseError(StateError):
+    """Another process evaluates and pages by now: nothing that this one decided may be written or sent."""
 
 
 class NotRunningError(OtelmonError):

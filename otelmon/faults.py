@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
+from weakref import WeakSet
 
 logger = logging.getLogger("otelmon")
 
@@ -21,6 +23,7 @@ class Faults:
         self.counts: Counter[str] = Counter()
         self._logged: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
+        _living.add(self)
 
     def add(self, kind: str, message: str, error: BaseException | None = None) -> None:
         """Count a fault of this kind, and log it unless the same was logged before."""
@@ -40,6 +43,18 @@ class Faults:
         with self._lock:
             self._logged = {cause for cause in self._logged if cause[0] != kind}
 
+
+_living: WeakSet[Faults] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """A thread of the parent may have held a lock that no thread of the child will ever release."""
+    for faults in list(_living):
+        faults._lock = threading.Lock()  # noqa: SLF001 (of this module)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 # Beyond so many different causes nothing new is said; the counts go on.
 _MOST_CAUSES = 1000

@@ -7,12 +7,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 import httpx
 
 CONFIG = Path(__file__).with_name("otelmon.yaml")
+# What would decide for the shop if it leaked in from the machine.
+_FOREIGN = ("OTEL", "DISCORD", "SENTRY", "SHOP_")
+EVERYTHING = Path(__file__).with_name("everything.yaml")
 # Whom critical pages mention, as otelmon.yaml says.
 ROLE = "998877665544332211"
 
@@ -25,18 +29,24 @@ def free_port() -> int:
 
 
 class ShopServer:
-    """Starts `uvicorn examples.shop.app:app` and stops it; its log goes to a file in the state directory."""
+    """Starts `uvicorn examples.shop.app:app` and stops it; its log goes to a file in the state directory.
 
-    def __init__(self, *, webhook_url: str, state_dir: Path) -> None:
+    ``environ`` is what the shop is told of what it depends on, if it is to depend on anything.
+    """
+
+    def __init__(
+        self, *, webhook_url: str, state_dir: Path, config: Path = CONFIG, environ: Mapping[str, str] | None = None
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = state_dir / "shop.log"
         self.environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "DISCORD", "SENTRY"))},
+            **{name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)},
             "DISCORD_WEBHOOK_URL": webhook_url,
-            "OTELMON_CONFIG": str(CONFIG),
+            "OTELMON_CONFIG": str(config),
             "DEMO_STATE_DIR": str(state_dir),
             "DEMO_PUBLIC_URL": self.url,
+            **(environ or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -78,6 +88,6 @@ class ShopServer:
 
     def otelmon(self, *arguments: str) -> str:
         """What an `otelmon` command says, as a person beside the shop would give it."""
-        command = [sys.executable, "-m", "otelmon", *arguments, "--config", str(CONFIG)]
+        command = [sys.executable, "-m", "otelmon", *arguments, "--config", self.environ["OTELMON_CONFIG"]]
         done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=30, check=False)
         return (done.stdout or done.stderr).strip()

@@ -1,12 +1,14 @@
 """A small shop: `uvicorn examples.shop.app:app`. Its faults are switched on and off by hand.
 
-The switches stand in for what breaks in real life; the rest is what a user would write: one line starts otelmon,
-and a counter and a gauge of the shop's own are alerted on by rules in otelmon.yaml.
+The switches (faults.py) stand in for what breaks in real life; the rest is what a user would write: one line starts
+otelmon, a counter and a gauge of the shop's own are alerted on by rules in otelmon.yaml. What the shop depends on is in
+depends.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from typing import Annotated
 
@@ -14,6 +16,7 @@ from fastapi import FastAPI, HTTPException, Path
 from opentelemetry import metrics
 
 import otelmon
+from examples.shop.faults import effects, faults, router
 
 app = FastAPI(title="shop")
 otelmon.start(app)
@@ -24,7 +27,6 @@ disk_limit = meter.create_gauge("shop.disk.limit", unit="%", description="Disk u
 disk_limit.set(100.0)
 
 PRODUCTS = {number: {"id": number, "name": f"Lamp {number}", "price": 10 + number} for number in range(1, 21)}
-faults: set[str] = set()
 
 
 @app.get("/products")
@@ -53,17 +55,9 @@ async def check_out() -> dict[str, str]:
     return {"status": "placed"}
 
 
-@app.put("/faults/{name}", status_code=204)
-async def switch_on(name: str) -> None:
-    """Break something: ``errors``, ``slow`` or ``disk``."""
-    faults.add(name)
-    if name == "disk":
-        disk_limit.set(0.0)
+effects["disk"] = (lambda: disk_limit.set(0.0), lambda: disk_limit.set(100.0))
+app.include_router(router)
+if "SHOP_DATABASE_URL" in os.environ and "SHOP_REDIS_URL" in os.environ:
+    from examples.shop import depends
 
-
-@app.delete("/faults/{name}", status_code=204)
-async def switch_off(name: str) -> None:
-    """Mend it."""
-    faults.discard(name)
-    if name == "disk":
-        disk_limit.set(100.0)
+    app.include_router(depends.router)

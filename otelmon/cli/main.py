@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from otelmon.cli.ack import ack
+from otelmon.cli.backtest import backtest
 from otelmon.cli.check import check
 from otelmon.cli.deploy import deploy
 from otelmon.cli.incidents import incidents
@@ -15,11 +16,14 @@ from otelmon.cli.init import init
 from otelmon.cli.oncall import oncall
 from otelmon.cli.page import page
 from otelmon.cli.query import query
+from otelmon.cli.record import record
 from otelmon.cli.reload import reload
 from otelmon.cli.resolve import resolve
 from otelmon.cli.rules import rules
+from otelmon.cli.run import run
 from otelmon.cli.runbook import runbook
 from otelmon.cli.silence import silence
+from otelmon.cli.status import status
 from otelmon.cli.test import run_tests
 
 app = typer.Typer(
@@ -49,11 +53,15 @@ app.command()(init)
 app.command()(check)
 app.command("test")(run_tests)
 app.command()(ack)
+app.command()(backtest)
 app.command()(deploy)
 app.command()(query)
+app.command()(record)
 app.command()(reload)
 app.command()(resolve)
+app.command()(run)
 app.command()(runbook)
+app.command()(status)
 app.add_typer(incidents, name="incidents")
 app.add_typer(silence, name="silence")
 app.add_typer(oncall, name="oncall")

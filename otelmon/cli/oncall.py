@@ -99,6 +99,7 @@ def check_schedules(service: ServiceOption = None, config: ConfigOption = None) 
         f"{each.stored.schedule}: the override {each.stored.id} changes nothing: {each.reason}"
         for each in unusable(known.settings.team, known.stored)
     ]
+    found += [f"a step pages {name!r}, and no notifier has this name" for name in known.settings.unknown_webhooks()]
     for line in found:
         typer.echo(line)
     for each in findings:

@@ -13,7 +13,7 @@ import typer
 
 from otelmon.config.load import folder_name, load_settings
 from otelmon.config.settings import Settings
-from otelmon.errors import OtelmonError, StateError
+from otelmon.errors import ConfigError, OtelmonError, StateError
 from otelmon.storage.sqlite import STATE_FILE, SqliteStorage, open_existing
 
 ConfigOption = Annotated[
@@ -83,6 +83,23 @@ def folder_in(state_dir: Path, service: str | None) -> Path:
         raise StateError(f"no service keeps state in {state_dir}")
     names = ", ".join(path.name for path in kept)
     raise StateError(f"several services keep state in {state_dir}; write --service NAME, one of {names}")
+
+
+StateDirOption = Annotated[
+    Path | None,
+    typer.Option("--state-dir", help="The app's state directory; the configuration is not read then."),
+]
+
+
+def monitor_folder(config: Path | None, service: str | None, state_dir: Path | None) -> Path:
+    """Where the app to be asked keeps its state. A configuration that is broken now need not be in the way of that."""
+    if state_dir is not None:
+        return folder_in(state_dir, service)
+    try:
+        return state_folder(settings_for(config), service)
+    except ConfigError as error:
+        hint = "the configuration is read only to find the app's state: write --state-dir PATH to do without"
+        raise StateError(f"{error}\n{hint}") from error
 
 
 @contextmanager

@@ -7,16 +7,15 @@ import math
 import re
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from otelmon.cli.options import ConfigOption, ServiceOption, errors_said, folder_in, settings_for, state_folder
+from otelmon.cli.options import ConfigOption, ServiceOption, StateDirOption, errors_said, monitor_folder
 from otelmon.duration import read_duration
-from otelmon.errors import ConfigError, OtelmonError
+from otelmon.errors import OtelmonError
 from otelmon.labels import Labels
 from otelmon.runtime.control import ask
 
@@ -40,15 +39,12 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     service: ServiceOption = None,
     config: ConfigOption = None,
-    state_dir: Annotated[
-        Path | None,
-        typer.Option("--state-dir", help="The app's state directory; the configuration is not read then."),
-    ] = None,
+    state_dir: StateDirOption = None,
 ) -> None:
     """Evaluate an expression over what the running monitor has in memory."""
     with errors_said():
         request = _request(expr, at, over, step, now=time.time())
-        said = ask(_folder(config, service, state_dir), request)
+        said = ask(monitor_folder(config, service, state_dir), request)
     if as_json:
         typer.echo(json.dumps(said, indent=2))
         return
@@ -68,17 +64,6 @@ def query(
         typer.echo("nothing" if found else "nothing: no series matches")
     for warning in said["warnings"]:
         typer.echo(warning, err=True)
-
-
-def _folder(config: Path | None, service: str | None, state_dir: Path | None) -> Path:
-    """Where the app keeps its state. A configuration that is broken now need not be in the way of asking the app."""
-    if state_dir is not None:
-        return folder_in(state_dir, service)
-    try:
-        return state_folder(settings_for(config), service)
-    except ConfigError as error:
-        hint = "the configuration is read only to find the app's state: write --state-dir PATH to do without"
-        raise ArgumentError(f"{error}\n{hint}") from error
 
 
 def _request(expr: str, at: str | None, over: str | None, step: str | None, *, now: float) -> dict[str, Any]:

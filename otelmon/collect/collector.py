@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -13,16 +13,18 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelmon.collect.pace import Pace
 from otelmon.collect.reader import Reader
+from otelmon.collect.record import recording_line
 from otelmon.collect.requests import RequestTranslation, request_metrics
 from otelmon.collect.samples import Samples
 from otelmon.collect.translate import Point, Translation, target_info
 from otelmon.faults import Faults
 from otelmon.instrument.model import RequestSnapshot
-from otelmon.labels import Labels
+from otelmon.labels import METRIC_NAME, Labels
 from otelmon.sample import STALE, Sample
 
 # A start must lie before the sample that it is the zero of.
 _LEAST_AGE_SECONDS = 0.001
+_OWN = "otelmon_"
 T = TypeVar("T")
 _REQUEST_SCOPE = InstrumentationScope("otelmon.instrument.requests")
 
@@ -32,6 +34,19 @@ class Counted(Protocol):
 
     def snapshot(self) -> RequestSnapshot:
         """A consistent copy of the counts, from any thread."""
+
+
+class Shared(Protocol):
+    """The collections of the other processes of the service: ``otelmon.runtime.siblings.Siblings``."""
+
+    def gather(self) -> None:
+        """Read what the others have left."""
+
+    def share(self, source: str, points: Iterator[Point]) -> Iterator[Point]:
+        """The own points of a source, noted for the others, with those of the others merged into them."""
+
+    def leave(self) -> None:
+        """Write what was noted, for the others to read."""
 
 
 class Collector:
@@ -55,8 +70,11 @@ class Collector:
         exponential: bool = False,
         max_series: int = 50_000,
         faults: Faults | None = None,
+        shared: Shared | None = None,
     ) -> None:
-        """``exponential`` is the form of the request histograms in ``latest``; ``resource`` whose data that is.
+        """``shared`` is where the counts of several processes become one, None where there is one process.
+
+        ``exponential`` is the form of the request histograms in ``latest``; ``resource`` whose data that is.
 
         ``max_series`` bounds what is taken from the SDK, which before 1.45.2 has no bound of
         its own; ``overflowed`` counts the points left out.
@@ -66,10 +84,12 @@ class Collector:
         self._recorder = recorder
         self._resource = resource if resource is not None else Resource({"service.name": job})
         self._exponential = exponential
+        self._job, self._instance = job, instance
         self._translation = Translation(job=job, instance=instance)
         self._requests = RequestTranslation(job=job, instance=instance)
         self._target_info = target_info(self._resource.attributes, {"job": job, "instance": instance})
         self._max_series = max_series
+        self._shared = shared
         self._sdk_series = _Seen()
         self._request_series = _Seen()
         self.overflowed = 0
@@ -78,7 +98,8 @@ class Collector:
     @property
     def failures(self) -> int:
         """How often something of a collection failed, callbacks of instruments included."""
-        return self.faults.counts["collect"] + self.faults.counts["callback"]
+        counts = self.faults.counts
+        return counts["collect"] + counts["metric"] + counts["callback"]
 
     @property
     def latest(self) -> MetricsData | None:
@@ -101,32 +122,80 @@ class Collector:
         first = ResourceMetrics(resource=resource, scope_metrics=scopes, schema_url=resource.schema_url)
         return MetricsData(resource_metrics=[first, *resources[1:]])
 
+    def recording(self, known_at: float) -> tuple[float, str] | None:
+        """The last collection as a line of a recording, with its instant; None where that is ``known_at``.
+
+        From any thread.
+        """
+        last = self._last
+        if last is None or last[2] == known_at:
+            return None
+        data, snapshot, at = last
+        line = recording_line(data, snapshot, at=at, resource=self._resource, job=self._job, instance=self._instance)
+        return at, line
+
     def collect(self, at: float) -> Sequence[Sample]:
         """Everything measured until now as samples stamped ``at`` (unix seconds). Never raises."""
-        snapshot, data = self._snapshot(), self._pull()
-        self._last = (data.value, snapshot.value, at)
         taken: set[Labels] = set()
         samples = Samples(at)
-        # Requests first: where the application's own instrumentation measures the same, ours is the finer one.
-        for source, seen, points in (
-            (snapshot, self._request_series, self._request_points(snapshot.value, alone=data.value is None)),
-            (data, self._sdk_series, self._sdk_points(data.value)),
-        ):
-            if not source.failed:
-                try:
-                    self._take(points, seen, taken, samples, at)
-                except Exception as error:  # noqa: BLE001 (the other source is collected all the same)
-                    self.faults.add("collect", "measurements cannot be translated", error)
+        for seen, points in self._measure(at):
+            try:
+                self._take(points, seen, taken, samples, at)
+            except Exception as error:  # noqa: BLE001 (the other source is collected all the same)
+                self.faults.add("collect", "measurements cannot be translated", error)
         for seen in (self._request_series, self._sdk_series):
             gone = [labels for labels in seen.gone if labels not in taken]
             samples.add(gone, [STALE] * len(gone))
             seen.gone = []
         return samples
 
+    def gather(self) -> None:
+        """Read what other processes have counted, for the collections that follow. Never raises."""
+        if self._shared is not None:
+            self._shared.gather()
+
+    def leave(self) -> None:
+        """Write what was collected last, for the process that evaluates now or after this one."""
+        if self._shared is not None:
+            self._shared.leave()
+
+    def count(self, at: float) -> None:
+        """Collect for `leave` and `latest` alone, as a process does that does not evaluate. Never raises."""
+        for _, points in self._measure(at):
+            try:
+                for _ in Pace().each(points):
+                    pass
+            except Exception as error:  # noqa: BLE001
+                self.faults.add("collect", "measurements cannot be translated", error)
+
+    def resume(self, known: Collection[Labels], at: float) -> None:
+        """Go on where another process stopped at ``at`` (unix seconds), which had given these series.
+
+        They are not new, and what is new has begun since.
+        """
+        for seen in (self._request_series, self._sdk_series):
+            seen.resume(known, at)
+
     def shift(self, seconds: float) -> None:
         """The wall clock jumped by so much: the last collection is as long ago as before."""
         self._request_series.at += seconds
         self._sdk_series.at += seconds
+
+    def _measure(self, at: float) -> Iterator[tuple[_Seen, Iterator[Point]]]:
+        """What each source that did not fail has measured until now, and the series that it had before.
+
+        Requests first: where the application's own instrumentation measures the same, ours is the finer one.
+        """
+        snapshot, data = self._snapshot(), self._pull()
+        self._last = (data.value, snapshot.value, at)
+        if not snapshot.failed:
+            points = self._request_points(snapshot.value, alone=data.value is None)
+            yield self._request_series, self._shared_points("requests", points)
+        if not data.failed:
+            yield self._sdk_series, self._shared_points("sdk", self._sdk_points(data.value))
+
+    def _shared_points(self, source: str, points: Iterator[Point]) -> Iterator[Point]:
+        return points if self._shared is None else self._shared.share(source, points)
 
     def _snapshot(self) -> _Source[RequestSnapshot]:
         try:
@@ -155,7 +224,7 @@ class Collector:
         yield from self._translation.points(data, on_error=self._not_translated)
 
     def _not_translated(self, name: str, error: Exception) -> None:
-        self.faults.add("collect", f"the metric {name} cannot be translated", error)
+        self.faults.add("metric", f"the metric {name} cannot be translated", error)
 
     def _take(self, points: Iterable[Point], seen: _Seen, taken: set[Labels], samples: Samples, at: float) -> None:
         current: dict[Labels, tuple[Labels, ...]] = {}
@@ -166,12 +235,13 @@ class Collector:
                 self.faults.add("duplicate", f"two instruments measure {identity}; the one met first is kept")
                 continue
             room -= len(point.series)
-            if room < 0:
+            # Our own are few, and say that there are too many.
+            if room < 0 and not identity[METRIC_NAME].startswith(_OWN):
                 self.overflowed += 1
                 self.faults.add("series", f"more than {self._max_series} series; further ones are not evaluated")
                 continue
             current[identity] = point.series
-            start = None if point.start is None or identity in seen.series else seen.start(point.start, at)
+            start = None if point.start is None or seen.has(identity) else seen.start(point.start, at)
             taken.update(point.series)
             samples.add(point.series, point.values, start_at=start)
         seen.advance(current, at)
@@ -192,6 +262,15 @@ class _Seen:
         self.series: dict[Labels, tuple[Labels, ...]] = {}
         self.at = -math.inf
         self.gone: list[Labels] = []
+        self._resumed: Collection[Labels] = ()
+
+    def resume(self, known: Collection[Labels], at: float) -> None:
+        """Take these for the series of a last collection at ``at``."""
+        self.series, self.at, self.gone, self._resumed = {}, at, [], known
+
+    def has(self, identity: Labels) -> bool:
+        """Whether the last collection had it."""
+        return identity in self.series or identity in self._resumed
 
     def start(self, start: float, at: float) -> float:
         """When a new series was zero: at its start, but not before the last collection, which did not have it."""
@@ -204,4 +283,4 @@ class _Seen:
             # Mostly the very same tuple; another one when a histogram came back with other bounds.
             if now is not series:
                 self.gone += series if now is None else (labels for labels in series if labels not in now)
-        self.series, self.at = current, at
+        self.series, self.at, self._resumed = current, at, ()

@@ -9,33 +9,24 @@ are measured.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from opentelemetry import context
 from opentelemetry.sdk import environment_variables as names
 
+from otelmon.collect.otlp import HTTP, Signal, ignored, otlp_target, positive
 from otelmon.collect.quiet import OnceFilter
 from otelmon.collect.temporality import DeltaConversion, Preference
-from otelmon.errors import ConfigError, Problem
-from otelmon.faults import Faults, logger
+from otelmon.faults import Faults
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
 
-# Known to the SDK's auto-configuration only.
-_METRICS_EXPORTER = "OTEL_METRICS_EXPORTER"
-_GRPC = "grpc"
-_HTTP = "http/protobuf"
 _DEFAULT_INTERVAL_SECONDS = 60.0
 _DEFAULT_EXPORT_TIMEOUT_SECONDS = 30.0
-_DEFAULT_TIMEOUT_SECONDS = 10.0
-_HTTP_PORT = 4318
-_HTTP_PATH = "/v1/metrics"
 _EXPORTER_LOGGERS = (
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
     "opentelemetry.exporter.otlp.proto.grpc.exporter",
@@ -142,26 +133,16 @@ def exporter_from_environment(
     no endpoint.
     """
     environ = os.environ if environ is None else environ
-    own, general = names.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, names.OTEL_EXPORTER_OTLP_ENDPOINT
-    variable, url = _first(environ, own, general)
-    exporters = {name.strip().lower() for name in _read(environ, _METRICS_EXPORTER).split(",")} - {""}
-    if not url or (exporters and "otlp" not in exporters):
+    target = otlp_target(environ, Signal.METRICS)
+    if target is None:
         return None
-    endpoint = _Endpoint(url, variable)
-    protocol = _protocol(environ, endpoint)
-    if protocol == _HTTP and endpoint.scheme not in {"http", "https"}:
-        raise endpoint.problem("it begins with neither http:// nor https://")
-    if protocol == _HTTP and variable == general:
-        url = url.removesuffix("/") + _HTTP_PATH
-    try:
-        exporter = _exporter(protocol, url, _timeout_seconds(environ))
-    except Exception as error:
-        hint = "see the OTLP exporter configuration of OpenTelemetry"
-        raise ConfigError([Problem(message=f"{error}", file="OTEL_EXPORTER_OTLP_*", hint=hint)]) from error
-    interval = _number(environ, _DEFAULT_INTERVAL_SECONDS * 1000, names.OTEL_METRIC_EXPORT_INTERVAL)
+    interval = positive(environ, _DEFAULT_INTERVAL_SECONDS * 1000, names.OTEL_METRIC_EXPORT_INTERVAL)
+    timeout = positive(environ, _DEFAULT_EXPORT_TIMEOUT_SECONDS * 1000, names.OTEL_METRIC_EXPORT_TIMEOUT)
+    # The shorter of OTLP's timeout and the reader's.
+    exporter = target.made(_exporter, min(target.timeout_seconds, timeout / 1000))
     return OtlpExport(
         exporter,
-        target=endpoint.place,
+        target=target.place,
         interval_seconds=interval / 1000,
         preference=_preference(environ),
         faults=faults,
@@ -169,7 +150,7 @@ def exporter_from_environment(
 
 
 def _exporter(protocol: str, url: str, timeout: float) -> MetricExporter:
-    if protocol == _HTTP:
+    if protocol == HTTP:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http
 
         return Http(endpoint=url, timeout=timeout)
@@ -178,85 +159,11 @@ def _exporter(protocol: str, url: str, timeout: float) -> MetricExporter:
     return Grpc(endpoint=url, timeout=timeout)
 
 
-class _Endpoint:
-    """An endpoint's parts. gRPC's may come without a scheme, ``collector:4317``."""
-
-    def __init__(self, text: str, variable: str) -> None:
-        split = urlsplit(text if "://" in text else f"//{text}")
-        self.text = text
-        self.variable = variable
-        try:
-            self.port = split.port
-        except ValueError:
-            raise self.problem("the port is not a number") from None
-        self.scheme = split.scheme
-        self.path = split.path
-        # Without user and password.
-        self.place = split.netloc.rpartition("@")[2]
-        if not split.hostname:
-            raise self.problem("there is no host in it")
-
-    def problem(self, message: str) -> ConfigError:
-        """An error that says so, without the value, which may hold a password."""
-        hint = "write a URL such as http://collector:4318"
-        return ConfigError([Problem(message=f"not an OTLP endpoint: {message}", file=self.variable, hint=hint)])
-
-
-def _read(environ: Mapping[str, str], name: str) -> str:
-    return environ.get(name, "").strip()
-
-
-def _first(environ: Mapping[str, str], *variables: str) -> tuple[str, str]:
-    """The first of these variables that is set, and its value; the last one, empty, when none is."""
-    for name in variables:
-        if value := _read(environ, name):
-            return name, value
-    return variables[-1], ""
-
-
-def _protocol(environ: Mapping[str, str], endpoint: _Endpoint) -> str:
-    http = endpoint.port == _HTTP_PORT or endpoint.path.rstrip("/").endswith(_HTTP_PATH)
-    guess = _HTTP if http else _GRPC
-    name, asked = _first(environ, names.OTEL_EXPORTER_OTLP_METRICS_PROTOCOL, names.OTEL_EXPORTER_OTLP_PROTOCOL)
-    if not asked:
-        return guess
-    if asked.lower() in {_GRPC, _HTTP}:
-        return asked.lower()
-    _ignored(name, asked, f"it is {_GRPC} or {_HTTP}; taking {guess}")
-    return guess
-
-
 def _preference(environ: Mapping[str, str]) -> Preference:
     name = names.OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE
-    asked = _read(environ, name).lower()
+    asked = environ.get(name, "").strip().lower()
     try:
         return Preference(asked or Preference.CUMULATIVE)
     except ValueError:
-        _ignored(name, asked, f"it is one of {', '.join(Preference)}; taking cumulative")
+        ignored(name, asked, f"it is one of {', '.join(Preference)}; taking cumulative")
         return Preference.CUMULATIVE
-
-
-def _timeout_seconds(environ: Mapping[str, str]) -> float:
-    """The shorter of OTLP's timeout and the reader's. OpenTelemetry Python reads the former in seconds, not in ms."""
-    otlp = _number(
-        environ, _DEFAULT_TIMEOUT_SECONDS, names.OTEL_EXPORTER_OTLP_METRICS_TIMEOUT, names.OTEL_EXPORTER_OTLP_TIMEOUT
-    )
-    reader = _number(environ, _DEFAULT_EXPORT_TIMEOUT_SECONDS * 1000, names.OTEL_METRIC_EXPORT_TIMEOUT)
-    return min(otlp, reader / 1000)
-
-
-def _number(environ: Mapping[str, str], default: float, *variables: str) -> float:
-    """A positive number. The specification asks to warn of a value that is none and to go on without it."""
-    name, asked = _first(environ, *variables)
-    try:
-        value = float(asked or default)
-    except ValueError:
-        value = math.nan
-    if math.isfinite(value) and value > 0:
-        return value
-    _ignored(name, asked, f"it is a number above 0; taking {default:g}")
-    return default
-
-
-def _ignored(name: str, value: str, what: str) -> None:
-    logger.warning("otelmon: %s=%s cannot be meant: %s", name, value, what)

@@ -14,6 +14,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 from otelmon.collect.meter import OwnMeter
 from otelmon.collect.reader import Reader, offered_reader, wants_exponential
+from otelmon.collect.resource import detected_attributes
 from otelmon.faults import Faults, logger
 
 _METER_NAME = "otelmon"
@@ -79,7 +80,7 @@ def open_pipeline(
             return _pipeline(set_before, offered, portable=True, exponential=exponential)
         reader = Reader(exponential=exponential, exact_requests=not own, faults=faults)
         return _on_provider(set_before, reader, portable=not own, exponential=exponential)
-    provider = _new_provider(_resource(service_name, environment, host))
+    provider = _new_provider(_resource(service_name, environment, host, environ))
     reader = Reader(exponential=exponential, exact_requests=portable, faults=faults)
     # Instruments that the application made before have waited in the API's proxies; they begin to count here.
     pipeline = _on_provider(provider, reader, portable=False, exponential=exponential)
@@ -106,7 +107,7 @@ def _pipeline(provider: MeterProvider, reader: Reader, *, portable: bool, expone
     return Pipeline(
         reader=reader,
         provider=provider,
-        meter=OwnMeter(provider, _METER_NAME, _version()),
+        meter=OwnMeter(provider, _METER_NAME, own_version()),
         portable=portable,
         resource=_resource_of(provider),
         exponential=exponential,
@@ -124,9 +125,10 @@ def _new_provider(resource: Resource) -> MeterProvider:
         return MeterProvider(resource=resource, shutdown_on_exit=False, exemplar_filter=filter_)
 
 
-def _resource(service_name: str, environment: str | None, host: str) -> Resource:
+def _resource(service_name: str, environment: str | None, host: str, environ: Mapping[str, str]) -> Resource:
     """Ours, and OTEL_RESOURCE_ATTRIBUTES over it but for the name and the environment, which settings have decided."""
-    attributes = {"host.name": host, **OTELResourceDetector().detect().attributes, "service.name": service_name}
+    declared = OTELResourceDetector().detect().attributes
+    attributes = {"host.name": host, **detected_attributes(environ), **declared, "service.name": service_name}
     if environment:
         attributes["deployment.environment.name"] = environment
     return Resource.create(attributes)
@@ -143,7 +145,8 @@ def _is_unset(provider: metrics.MeterProvider) -> bool:
     return type(provider).__name__ == "_ProxyMeterProvider"
 
 
-def _version() -> str | None:
+def own_version() -> str | None:
+    """The version of otelmon, as the scope of what it measures and emits; None where it is not installed."""
     try:
         return version("otelmon")
     except PackageNotFoundError:

@@ -67,18 +67,20 @@ def cell_attributes(cell: RequestCell) -> dict[str, str | int | bool]:
     return attributes
 
 
-def request_metrics(snapshot: RequestSnapshot, *, at: float, exponential: bool) -> list[Metric]:
+def request_metrics(
+    snapshot: RequestSnapshot, *, at: float, exponential: bool, most_buckets: int = MOST_BUCKETS
+) -> list[Metric]:
     """The snapshot as cumulative SDK metrics, stamped ``at`` (unix seconds); kinds without a cell are left out.
 
-    Explicit histograms have semconv's bounds; exponential ones the recorder's scale, merged down until 160 buckets
-    hold them.
+    Explicit histograms have semconv's bounds; exponential ones the recorder's scale, merged down until
+    ``most_buckets`` hold them.
     """
     start, now = round(snapshot.start_at * 1e9), round(at * 1e9)
     metrics = []
     for traffic, (name, description) in _DURATIONS.items():
         cells = [cell for cell in snapshot.cells if cell.traffic is traffic]
         if cells:
-            data = _exponential(cells, start, now) if exponential else _explicit(cells, start, now)
+            data = _exponential(cells, start, now, most_buckets) if exponential else _explicit(cells, start, now)
             metrics.append(Metric(name=name, description=description, unit="s", data=data))
     for traffic, (name, description, unit) in _ACTIVE.items():
         active = [cell for cell in snapshot.active if cell.traffic is traffic]
@@ -120,10 +122,10 @@ def _explicit(cells: Iterable[RequestCell], start: int, now: int) -> ExplicitHis
     return ExplicitHistogram(data_points=points, aggregation_temporality=AggregationTemporality.CUMULATIVE)
 
 
-def _exponential(cells: Iterable[RequestCell], start: int, now: int) -> ExponentialHistogram:
+def _exponential(cells: Iterable[RequestCell], start: int, now: int, most_buckets: int) -> ExponentialHistogram:
     points = []
     for cell in cells:
-        scale, buckets = dense_buckets(cell.exponential, SCALE)
+        scale, buckets = dense_buckets(cell.exponential, SCALE, most_buckets)
         points.append(
             ExponentialHistogramDataPoint(
                 attributes=cell_attributes(cell),
@@ -143,8 +145,8 @@ def _exponential(cells: Iterable[RequestCell], start: int, now: int) -> Exponent
     return ExponentialHistogram(data_points=points, aggregation_temporality=AggregationTemporality.CUMULATIVE)
 
 
-def dense_buckets(sparse: Mapping[int, int], scale: int) -> tuple[int, OTelBuckets]:
-    """Counts by OpenTelemetry index as one array, merged to a coarser scale until it has 160 buckets at most.
+def dense_buckets(sparse: Mapping[int, int], scale: int, most: int = MOST_BUCKETS) -> tuple[int, OTelBuckets]:
+    """Counts by OpenTelemetry index as one array, merged to a coarser scale until it has ``most`` buckets.
 
     Merging one scale halves the index, rounding down (data model, "Exponential Scale"). Returns scale and buckets.
     """
@@ -152,7 +154,7 @@ def dense_buckets(sparse: Mapping[int, int], scale: int) -> tuple[int, OTelBucke
         return scale, OTelBuckets(offset=0, bucket_counts=[])
     low, high = min(sparse), max(sparse)
     shift = 0
-    while (high >> shift) - (low >> shift) >= MOST_BUCKETS:
+    while (high >> shift) - (low >> shift) >= most:
         shift += 1
     offset = low >> shift
     counts = [0] * ((high >> shift) - offset + 1)
@@ -186,10 +188,10 @@ class RequestTranslation:
             known = self._cells.get(key) or _KnownCell(key, self._cell_series(cell))
             # Under the key that is kept already: fewer new objects, fewer full collections of Python's garbage.
             cells[known.key] = known
-            yield Point(series=known.series, values=known.values(cell), start=snapshot.start_at)
+            yield Point(series=known.series, values=known.values(cell), start=snapshot.start_at, kind=Kind.HISTOGRAM)
         self._cells = cells
         for active in snapshot.active:
-            yield Point(series=self._active_series(active), values=(float(active.count),))
+            yield Point(series=self._active_series(active), values=(float(active.count),), kind=Kind.UP_DOWN)
 
     def _cell_series(self, cell: RequestCell) -> tuple[Labels, ...]:
         labels = {**label_set(cell_attributes(cell)), **self._identity}

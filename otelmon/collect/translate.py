@@ -55,12 +55,14 @@ class Point:
     """One OpenTelemetry point as the series that it becomes, with the value of each.
 
     ``start`` is the unix time at which a cumulative point began at zero; None for gauges, and for observable counters,
-    whose count is older than the SDK's knowledge of it. The first series stands for the point's identity.
+    whose count is older than the SDK's knowledge of it. The first series stands for the point's identity. ``kind`` says
+    how the points of several processes become one (``otelmon.collect.merge``).
     """
 
     series: tuple[Labels, ...]
     values: Sequence[float | Histogram]
     start: float | None = None
+    kind: Kind = Kind.GAUGE
 
 
 class Translation:
@@ -155,6 +157,7 @@ class _Stream:
 
     def __init__(self, metric: Metric, kind: Kind, identity: dict[str, str]) -> None:
         self.identity = identity
+        self._kind = kind
         self._name = metric_name(metric.name, metric.unit or "", kind)
         self._series: dict[int, _Known] = {}
         self._used: dict[int, _Known] = {}
@@ -180,7 +183,7 @@ class _Stream:
         for point in data.data_points:
             series, values = read(self, point)
             start = point.start_time_unix_nano / 1e9 if counts_from_start and point.start_time_unix_nano else None
-            yield Point(series=series, values=values, start=start)
+            yield Point(series=series, values=values, start=start, kind=self._kind)
 
     def number(self, point: NumberDataPoint) -> tuple[tuple[Labels, ...], Sequence[float | Histogram]]:
         return self._labels(point.attributes, _plain, ()), (float(point.value),)

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 from otelmon.config.discord import read_discord
 from otelmon.config.files import find_config, matching, shown
+from otelmon.config.heartbeat import read_heartbeat_seconds, read_heartbeat_url
 from otelmon.config.notifiers import read_fallback, read_notifiers, read_routes
+from otelmon.config.sentry import read_sentry
 from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, DEFAULT_MAX_SERIES, DISCORD, LOG, PagingMode, Settings
 from otelmon.config.sources import read_probes, read_redis
 from otelmon.document.fields import Problems, as_boolean, set_fields
@@ -31,13 +33,14 @@ from otelmon.oncall.people import Team
 from otelmon.rules.load import load_rule_file
 from otelmon.rules.model import AlertingRule, Group
 from otelmon.rules.short import expand_alerts
+from otelmon.rules.slo import expand_slos
 from otelmon.variables import Variables
 
 _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
-    "runbooks", "notifiers", "fallback", "routes", "probes", "redis", "trace_url", "exception_messages",
-    NOTICES_KEY, *POLICY_KEYS,
+    "runbooks", "notifiers", "fallback", "routes", "probes", "redis", "sentry_url", "heartbeat_url", "heartbeat_every",
+    "slo", "trace_url", "exception_messages", NOTICES_KEY, *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -99,6 +102,8 @@ class _Reader:
         interval = interval or DEFAULT_INTERVAL_SECONDS
         alerts = None if fields is None else fields.value("alerts")
         groups = expand_alerts(alerts, self.problems, interval_seconds=interval)
+        slos = None if fields is None else fields.value("slo")
+        groups += expand_slos(slos, self.problems, interval_seconds=interval)
         rule_files, file_groups = self.rule_files(base)
         self.refuse_taken_names(groups, file_groups)
         notifiers = read_notifiers(fields, self.problems)
@@ -129,6 +134,9 @@ class _Reader:
             public_url=self.public_url(),
             trace_url=self.trace_url(),
             exception_messages=bool(fields is not None and fields.boolean("exception_messages")),
+            sentry=read_sentry(self.variables, self._address("sentry_url")),
+            heartbeat_url=read_heartbeat_url(fields, self.variables),
+            heartbeat_seconds=read_heartbeat_seconds(fields),
             max_series=max_series or DEFAULT_MAX_SERIES,
             rule_files=rule_files,
             rule_patterns=tuple(str((base / scalar.text).absolute()) for scalar in self._scalars("rule_files")),
@@ -213,11 +221,15 @@ class _Reader:
         return tuple(value.entries) if isinstance(value, Section) else ()
 
     def team(self, webhooks: tuple[str, ...]) -> Team:
-        """``people:``, ``schedules:`` and ``escalation:``, whose policies may page these notifiers."""
+        """``people:``, ``schedules:`` and ``escalation:``, whose policies may page these notifiers.
+
+        Where ``notifiers:`` are still to be written a policy may name them already; the start warns of it.
+        """
         if self.fields is None:
             return Team()
         people, schedules, escalation = (self.fields.value(name) for name in ("people", "schedules", "escalation"))
-        return read_team(people, schedules, escalation, self.problems, webhooks=webhooks)
+        known = webhooks if self.written_names("notifiers") else None
+        return read_team(people, schedules, escalation, self.problems, webhooks=known)
 
     def exclude_paths(self) -> tuple[str, ...]:
         """``exclude_paths:``: paths that are not measured."""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from otelmon.config.discord import DISCORD_KEYS, WEBHOOK_HINT, read_forum, read_mention, webhook_url_fault
+from otelmon.config.sentry import SENTRY
 from otelmon.config.settings import DISCORD, LOG, NotifierKind, NotifierSettings
 from otelmon.document.fields import Fields, Problems, did_you_mean
 from otelmon.document.model import Listing, Scalar, Section, Value, describe, is_empty
@@ -18,6 +19,7 @@ from otelmon.paging.routing import RouteRule
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _EXAMPLE = "write a name and {discord: URL} or {webhook: URL, token: TOKEN}"
+_TAKEN = {DISCORD: "the one of `discord:`", LOG: "the application's log", SENTRY: "where SENTRY_DSN leads"}
 _LIST = "write a list such as [checkout, managers]"
 
 
@@ -27,9 +29,8 @@ def read_notifiers(fields: Fields | None, problems: Problems) -> tuple[NotifierS
     found: list[NotifierSettings] = []
     for name, entry in {} if section is None else section.entries.items():
         path = f"notifiers.{name}"
-        if name in (DISCORD, LOG):
-            what = "the one of `discord:`" if name == DISCORD else "the application's log"
-            problems.add(entry.key, f"{name!r} is {what}", key=path, hint="give this one another name")
+        if name in _TAKEN:
+            problems.add(entry.key, f"{name!r} is {_TAKEN[name]}", key=path, hint="give this one another name")
         elif not _NAME.fullmatch(name):
             hint = "write up to 40 small letters, digits, - and _"
             problems.add(entry.key, "no name for a notifier", key=path, hint=hint)

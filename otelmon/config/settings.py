@@ -9,11 +9,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr
 
 from otelmon.config.files import matching
+from otelmon.config.sentry import SentrySettings
 from otelmon.incidents.policy import Policy
 from otelmon.instrument.probes import ProbeSettings
 from otelmon.instrument.redis_watch import RedisSettings
 from otelmon.oncall.model import Mention
 from otelmon.oncall.people import Team
+from otelmon.oncall.policy import TargetKind
 from otelmon.oncall.shifts_told import NoticeSettings
 from otelmon.paging.routing import RouteRule
 from otelmon.rules.model import AlertingRule, Group, Severity
@@ -26,6 +28,8 @@ DEFAULT_INTERVAL_SECONDS = 15.0
 """How often rules are evaluated where nothing else is said."""
 DEFAULT_MAX_SERIES = 50_000
 """How many series are kept in memory where nothing else is said."""
+DEFAULT_HEARTBEAT_SECONDS = 30.0
+"""How often the heartbeat's address is called at most where nothing else is said."""
 
 
 class PagingMode(StrEnum):
@@ -79,8 +83,9 @@ class Settings(BaseModel):
     without a slash at its end; None where no page links there. ``trace_url`` is the address of a trace, with
     ``{trace_id}`` in it; empty where none is linked. ``exception_messages`` is whether pages quote those of
     exceptions. ``exclude_paths`` are paths, or prefixes of paths where they end in ``*``. ``rule_patterns`` are
-    what ``rule_files:`` says, made absolute, ``rule_files`` what that matched. ``groups`` are the built-in rules as
-    tuned, the user's own, then those of the rule files, ready to evaluate.
+    what ``rule_files:`` says, made absolute, ``rule_files`` what that matched. ``heartbeat_url`` is called after good
+    ticks, at most once ``heartbeat_seconds``. ``groups`` are the built-in rules as tuned, the user's own, then those
+    of the rule files, ready to evaluate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -110,7 +115,10 @@ class Settings(BaseModel):
     public_url: str | None = None
     trace_url: str = ""
     exception_messages: bool = False
+    sentry: SentrySettings = SentrySettings()
     max_series: int = DEFAULT_MAX_SERIES
+    heartbeat_url: SecretStr | None = None
+    heartbeat_seconds: float = DEFAULT_HEARTBEAT_SECONDS
     rule_files: tuple[Path, ...] = ()
     rule_patterns: tuple[str, ...] = ()
     groups: tuple[InstanceOf[Group], ...] = ()
@@ -120,6 +128,13 @@ class Settings(BaseModel):
     def has_webhook(self) -> bool:
         """Whether a page can go anywhere but to the log."""
         return self.discord.webhook_url is not None or any(one.url is not None for one in self.notifiers)
+
+    def unknown_webhooks(self) -> tuple[str, ...]:
+        """The webhooks that escalation policies page and that no notifier is named for."""
+        known = {DISCORD, LOG, *(one.name for one in self.notifiers)}
+        named = (target for policy in self.team.policies.values() for step in policy.steps for target in step.notify)
+        unknown = (each.name for each in named if each.kind is TargetKind.WEBHOOK and each.name not in known)
+        return tuple(dict.fromkeys(unknown))
 
     def alerting_rules(self) -> Iterator[AlertingRule]:
         """Every alerting rule, in the order of evaluation."""

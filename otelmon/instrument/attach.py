@@ -148,8 +148,22 @@ def _attached(app: Any, framework: Framework) -> RequestMiddleware | None:
     elif framework is Framework.QUART:
         candidates = [app.asgi_app]
     else:
-        candidates = [getattr(entry.cls, "__self__", None) for entry in app.user_middleware]
+        candidates = [getattr(entry.cls, "middleware", None) for entry in app.user_middleware]
     return next((found for found in candidates if isinstance(found, RequestMiddleware)), None)
+
+
+class _Around:
+    """What Starlette calls to put the middleware around an app.
+
+    An object of its own that takes attributes: Sentry's SDK sets ``__call__`` on whatever is added, as if it were a
+    class, and fails on a bound method.
+    """
+
+    def __init__(self, middleware: RequestMiddleware) -> None:
+        self.middleware = middleware
+
+    def __call__(self, app: ASGIApp) -> RequestMiddleware:
+        return self.middleware.around(app)
 
 
 def _add_outermost(app: Any, middleware: RequestMiddleware) -> None:
@@ -158,7 +172,7 @@ def _add_outermost(app: Any, middleware: RequestMiddleware) -> None:
         message = f"this {type(app).__name__} application has started: it takes no middleware any more"
         hint = "call otelmon.start(app) in the module that makes the app, before it is served"
         raise ConfigError([Problem(message=message, hint=hint)])
-    app.add_middleware(middleware.around)
+    app.add_middleware(_Around(middleware))
     ours = app.user_middleware[0]
     build: Callable[[], ASGIApp] = app.build_middleware_stack
 

@@ -17,6 +17,8 @@ from otelmon.instrument.recorder import Counts, Lane
 from otelmon.instrument.routes import ERROR_KEY, RouteOf
 
 _COUNTED = "otelmon.counted"
+UNCOUNTED = "otelmon.uncounted"
+"""The key of a scope by which whoever answers says that the exchange is not to be counted."""
 _FAULT = "requests"
 _FAULT_TEXT = "a request could not be counted"
 
@@ -43,7 +45,7 @@ class RequestMiddleware:
     counts already are passed through. ``root`` is the application as the user gave it, ``app`` the next ASGI callable.
     ``outermost`` says that nothing of the app lies outside of this middleware: a 5xx is then counted when the app
     returns, because the exception that caused it comes after its response. ``own_pages`` are answered here, before the
-    app, and not counted.
+    app, and not counted. ``on_error`` is given the exceptions that leave the app, unless the client had left before.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class RequestMiddleware:
         self.outermost = outermost
         self.route_of = route_of
         self.faults = faults
+        self.on_error: Callable[[BaseException], None] | None = None
         self._own_counts = counts
         self._counts: Counts | None = counts
         self._answers_lifespan = answers_lifespan
@@ -108,6 +111,8 @@ class RequestMiddleware:
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
+            if self.on_error is not None and not exchange.left:
+                self.on_error(error)
             exchange.raised(error)
             raise
         if exchange.open:
@@ -180,6 +185,11 @@ class _Exchange:
         self.ended_at: float | None = None
         self.open = True
         self._started_at = perf_counter()
+
+    @property
+    def left(self) -> bool:
+        """Whether the client has left."""
+        return self._left
 
     async def receive(self) -> Message:
         """The app's receive: sees the client leave."""
@@ -273,6 +283,9 @@ class _Exchange:
     def _count(self, failure: str, ended_at: float, error: BaseException | None = None) -> None:
         self.open = False
         scope = self._scope
+        if UNCOUNTED in scope:
+            self._lane.leave()
+            return
         try:
             route = self._middleware.route_of(scope)
             if failure and ERROR_KEY in scope and self._status >= 500:

@@ -76,15 +76,18 @@ class BoundedClient:
         _silence()
 
     def exchange(
-        self, method: str, url: httpx.URL, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+        self, method: str, url: httpx.URL, body: Mapping[str, Any] | bytes, headers: Mapping[str, str] | None = None
     ) -> Reply:
-        """Send JSON and return the answer, whatever its status. Raises ExchangeError when there is none."""
+        """Send JSON (bytes are sent as they are) and return the answer, whatever its status.
+
+        Raises ExchangeError when there is none.
+        """
         started = self._clock.monotonic()
         attempt = _Attempt(
             client=self._opened(),
             method=method,
             url=url,
-            content=json.dumps(body).encode(),
+            content=body if isinstance(body, bytes) else json.dumps(body).encode(),
             sent_headers={"Content-Type": "application/json", **(headers or {})},
         )
         thread = threading.Thread(target=attempt.run, name="otelmon-exchange", daemon=True)

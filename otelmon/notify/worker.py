@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from otelmon.clock import Clock
@@ -36,11 +36,18 @@ class Worker:
 
     ``delivered``, ``retried`` and ``rejected`` count outcomes since the start, ``tallies`` those of each notifier;
     ``failures`` what storage or a notifier raised. ``next_retry_at`` is the earliest retry that is known and still to
-    come.
+    come. ``may_send`` is asked between claim and send: a process that was stopped there, and wakes up when another has
+    taken over, leaves the page to that one.
     """
 
     def __init__(
-        self, storage: Outbox, notifiers: Mapping[str, Notifier], clock: Clock, *, fallback: Sequence[str] = ()
+        self,
+        storage: Outbox,
+        notifiers: Mapping[str, Notifier],
+        clock: Clock,
+        *,
+        fallback: Sequence[str] = (),
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self.tallies: dict[str, Tally] = {}
         self.failures = 0
@@ -49,6 +56,7 @@ class Worker:
         self._notifiers = dict(notifiers)
         self._fallback = tuple(fallback)
         self._clock = clock
+        self._may_send = may_send
         self._troubled: set[str] = set()
         self._unrecorded: dict[str, tuple[Outcome, datetime]] = {}
 
@@ -89,6 +97,8 @@ class Worker:
                 break
             if owed.page.id in self._unrecorded:  # sent before; only the record of it still fails
                 continue
+            if not self._may_send():
+                break
             outcome = self._outcome(owed, moment)
             self._count(owed, outcome, moment)
             sent += outcome.kind is OutcomeKind.DELIVERED

@@ -11,6 +11,7 @@ from otelmon.oncall.model import Mention
 from otelmon.paging.model import Message, Page, PageAction, PageReason
 from otelmon.paging.routing import Mentions, Routing, shown_at
 from otelmon.paging.text import Context, notice_message, resolved_message, triggered_message, with_alerts
+from otelmon.paging.tracked import tracked
 from otelmon.rules.model import Severity
 
 __all__ = ["Context", "decide", "decide_notices", "page_id"]
@@ -85,6 +86,8 @@ def _pages(change: Change, routing: Routing, about: Context, call: Call | None) 
         for target in dict.fromkeys((*shown_at(incident, routing), *called)):
             follows = _telling_id(change, change.shown_in[-1], target) if change.shown_in else ""
             yield _page(change, target, message, follows=follows)
+    if routing.tracker:
+        yield from tracked(change, target=routing.tracker, about=about)
 
 
 def _mentions(change: Change, severity: Severity, usual: Mentions, call: Call | None) -> tuple[Mention, ...]:

@@ -28,9 +28,11 @@ NEVER_PASSED_ON = frozenset(
         PageReason.HANDOVER,
         PageReason.SHIFT_NEAR,
         PageReason.SHIFTS_CHANGED,
+        PageReason.TRACKED,
     }
 )
-"""What is for its own notifier only: what a silence hid pages for itself once it ends, and shifts are in a calendar."""
+"""What is for its own notifier only: what a silence hid pages for itself once it ends, shifts are in a calendar, and of
+what is tracked people were told by pages."""
 
 WAITS = frozenset({PageReason.RESOLVED, *NEVER_PASSED_ON})
 """What is not passed on for being late: that something is over wakes nobody, so it may wait for its own notifier."""

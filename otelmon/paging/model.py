@@ -32,6 +32,7 @@ class PageReason(StrEnum):
     SHIFT_NEAR = "a shift on call is near"
     SHIFTS_CHANGED = "shifts on call changed"
     TEST = "a test page was asked for"
+    TRACKED = "a critical incident is tracked where the errors are"
 
 
 class PageAction(StrEnum):

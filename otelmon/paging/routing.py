@@ -43,7 +43,8 @@ class Routing:
     """The routes, in order, and what holds where none matches.
 
     ``fallback`` are the notifiers that get what another does not take. ``machines`` are those whose readers are
-    programs: they are sent what fires and what is over, no edits and no words for people. Without targets anywhere
+    programs: they are sent what fires and what is over, no edits and no words for people. ``tracker`` is told of
+    critical incidents beside the routes (see ``otelmon.paging.tracked``; empty: nobody is). Without targets anywhere
     paging is off.
     """
 
@@ -51,6 +52,7 @@ class Routing:
     rules: tuple[RouteRule, ...] = ()
     fallback: tuple[str, ...] = ()
     machines: frozenset[str] = frozenset()
+    tracker: str = ""
 
     @property
     def pages(self) -> bool:

@@ -18,7 +18,7 @@ from otelmon.paging.escalated import call_fields, call_notices, call_opening
 from otelmon.paging.model import Field, Message, PagedAlert
 from otelmon.paging.values import format_span, format_value, format_value_and_bound
 from otelmon.rules.model import Severity, Unit
-from otelmon.rules.runbooks import runbook_link
+from otelmon.rules.runbooks import not_served, own_runbooks, runbook_link
 
 # How a rule calls its measure in a title: "Response time p95".
 TITLE_ANNOTATION = "title"
@@ -35,6 +35,8 @@ _SAID_WHEN_RESOLVED = (
 )
 _MOST_LISTED = 10
 _MOST_ALERTS = 500
+# An alert comes after the errors that it is about: by the window of its rule, mostly 5 min, and what it waits for.
+_ERRORS_BEFORE = timedelta(minutes=15)
 INCIDENT_ANNOTATION = "otelmon_incident"
 """What tells a program's reader which incident to acknowledge."""
 
@@ -55,25 +57,34 @@ def _command(incident_id: str) -> str:
     return f"otelmon ack {incident_id}"
 
 
+def no_error(since: datetime) -> str:  # noqa: ARG001 (the signature is the caller's)
+    """No error is tracked anywhere."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What pages say about where they come from.
 
     ``runbooks`` is the address under which a rule's name leads to its runbook (empty: none is linked);
+    ``served_runbook`` gives the address where the app itself shows the runbook of a name, "" where there is none;
     ``first_steps`` gives the first steps of a rule's runbook, shown where no runbook is linked; ``acknowledge`` says,
     for an incident's id, how it is acknowledged; ``acknowledge_link`` gives the address of the page where an incident
     is acknowledged, in a message of this instant (empty: there is no such page). ``repeat_every`` says, by severity,
-    when people are told again of an incident that nobody acknowledges.
+    when people are told again of an incident that nobody acknowledges; ``newest_error`` gives the address of the
+    application's newest error since an instant, where errors are tracked (empty: there is none).
     """
 
     service: str
     environment: str = ""
     instance: str = ""
     runbooks: str = ""
+    served_runbook: Callable[[str], str] = not_served
     first_steps: Callable[[str], tuple[str, ...]] = _no_steps
     acknowledge: Callable[[str], str] = _command
     acknowledge_link: AcknowledgeLink = no_link
     repeat_every: Mapping[Severity, timedelta | None] = field(default_factory=dict)
+    newest_error: Callable[[datetime], str] = no_error
 
 
 # How a new message begins that is not an incident's first.
@@ -104,10 +115,10 @@ def triggered_message(
     """
     alert = lead or incident.lead
     is_open = incident.resolved_at is None
-    link = runbook_link(alert.name, alert.annotations, about.runbooks) or ""
+    link = runbook_link(alert.name, alert.annotations, about.runbooks, about.served_runbook) or ""
     acknowledged = incident.state is not IncidentState.TRIGGERED
     opening = call_opening(call) if cause is Cause.ESCALATED else _OPENINGS.get(cause, "")
-    description = _description(alert, () if link else about.first_steps(alert.name))
+    description = _description(alert, () if link else steps_of(alert, about))
     notices = call_notices(call) if is_open else ""
     return Message(
         severity=alert.severity,
@@ -217,6 +228,8 @@ def _spoken(name: str) -> str:
 def _headline(alert: Alert) -> str:
     """Such as "Error rate 12.4 % (limit 5 %)"; only the name where nothing says what the value is compared with."""
     name = _name(alert)
+    if alert.unit is Unit.STATE:
+        return name
     if alert.bound is None:
         return name if alert.unit is Unit.NONE else f"{name} {format_value(alert.value, alert.unit)}"
     value, bound = format_value_and_bound(alert.value, alert.bound, alert.unit)
@@ -248,6 +261,11 @@ def _description(alert: Alert, steps: tuple[str, ...]) -> str:
     return "\n\n".join(parts)
 
 
+def steps_of(alert: Alert, about: Context) -> tuple[str, ...]:
+    """The first steps of the runbook that the alert's rule names, else of the one of the alert's name."""
+    return next(filter(None, map(about.first_steps, own_runbooks(alert.name, alert.annotations))), ())
+
+
 def _in_list(alert: Alert, about: Context) -> str:
     return f"{_headline(alert)} {_place(alert, about)}"
 
@@ -273,6 +291,8 @@ def _fields(incident: Incident, alert: Alert, about: Context, escalated: tuple[F
         fields.append(Field(name="Acknowledged by", value=incident.acknowledged_by))
     elif incident.resolved_at is None:
         fields.append(Field(name="Acknowledge", value=about.acknowledge(incident.id), inline=False))
+    if error := about.newest_error(incident.triggered_at - _ERRORS_BEFORE):
+        fields.append(Field(name="Newest error", value="Open in Sentry", link=error))
     fields += [Field(name=name, value=value) for name, value in alert.context.items()]
     fields += [Field(name=name, value=value) for name, value in alert.labels.items() if name not in _SAID_ELSEWHERE]
     return tuple(field for field in fields if field.value)

@@ -94,4 +94,5 @@ _FORMATS: Mapping[Unit, Callable[[float, int], str]] = {
     Unit.SECONDS: _seconds,
     Unit.MILLISECONDS: lambda value, digits: _seconds(value / 1000, digits),
     Unit.BYTES: _bytes,
+    Unit.STATE: _number,
 }

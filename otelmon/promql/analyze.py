@@ -88,22 +88,30 @@ def lookback_seconds(expr: Expr, *, step_seconds: float = 0.0) -> float:
     recedes for ever, so that no retention serves it: it is counted as if it were the instant of evaluation.
     ``step_seconds`` is what ``step()`` stands for in duration expressions.
     """
-    return max(0.0, _reach(expr, 0.0, step_seconds))
+    return max((seconds for _, seconds in lookbacks(expr, step_seconds=step_seconds)), default=0.0)
 
 
-def _reach(expr: Expr, back: float, step: float) -> float:
+def lookbacks(expr: Expr, *, step_seconds: float = 0.0) -> Iterator[tuple[VectorSelector, float]]:
+    """Each selector with how many seconds it reaches back, as :func:`lookback_seconds` counts them."""
+    for selector, seconds in _reach(expr, 0.0, step_seconds):
+        yield selector, max(0.0, seconds)
+
+
+def _reach(expr: Expr, back: float, step: float) -> Iterator[tuple[VectorSelector, float]]:
     """How far the selectors reach where the expression itself is evaluated ``back`` seconds before the instant."""
     if isinstance(expr, MatrixSelector):
         length = duration_seconds(expr.range, step_seconds=step)
         if expr.selector.range_modifier:
             length += LOOKBACK_DELTA_SECONDS  # they ask for the sample before the range as well
-        return _shifted(expr.selector, back, step) + length
-    if isinstance(expr, VectorSelector):
-        return _shifted(expr, back, step) + LOOKBACK_DELTA_SECONDS
-    if isinstance(expr, Subquery):
+        yield expr.selector, _shifted(expr.selector, back, step) + length
+    elif isinstance(expr, VectorSelector):
+        yield expr, _shifted(expr, back, step) + LOOKBACK_DELTA_SECONDS
+    elif isinstance(expr, Subquery):
         begins = _shifted(expr, back, step) + duration_seconds(expr.range, step_seconds=step)
-        return _reach(expr.expr, begins, step)
-    return max((_reach(child, back, step) for child in children(expr)), default=0.0)
+        yield from _reach(expr.expr, begins, step)
+    else:
+        for child in children(expr):
+            yield from _reach(child, back, step)
 
 
 def _shifted(node: VectorSelector | Subquery, back: float, step: float) -> float:

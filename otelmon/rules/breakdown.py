@@ -23,9 +23,10 @@ from dataclasses import replace
 from otelmon.document.fields import Problems
 from otelmon.document.model import Scalar
 from otelmon.errors import PromQLError
-from otelmon.promql.analyze import walk
-from otelmon.promql.ast import Aggregate, Binary, Call, Expr, Number, Paren, ValueType
+from otelmon.promql.analyze import lookback_seconds, walk
+from otelmon.promql.ast import Aggregate, Binary, Call, Expr, MatrixSelector, Number, Paren, ValueType
 from otelmon.promql.check import value_type
+from otelmon.promql.durations import duration_seconds
 from otelmon.promql.parse import parse
 from otelmon.promql.supported import check_supported
 from otelmon.rules.model import Breakdown, Unit
@@ -77,6 +78,14 @@ def smallest_first(expr: Expr) -> bool:
     return (isinstance(expr, Call) and expr.function == "sort") or (
         isinstance(expr, Aggregate) and expr.operator == "bottomk"
     )
+
+
+def before_seconds(breakdown: Breakdown) -> float:
+    """How much earlier it is asked what a share was before: its longest range; 0 where it shows no shares."""
+    if not breakdown.share_of:
+        return 0.0
+    ranges = [duration_seconds(node.range) for node in walk(breakdown.expr) if isinstance(node, MatrixSelector)]
+    return max(ranges, default=lookback_seconds(breakdown.expr))
 
 
 def _parts(text: str) -> Iterator[tuple[int, str]]:

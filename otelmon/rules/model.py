@@ -27,7 +27,10 @@ _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Unit(StrEnum):
-    """In which unit a rule's value and bound are written, so that a page can say "12.4 %" instead of 0.124."""
+    """In which unit a rule's value and bound are written, so that a page can say "12.4 %" instead of 0.124.
+
+    A STATE holds or does not: its number tells a person nothing, and a page leaves it out.
+    """
 
     NONE = ""
     RATIO = "ratio"
@@ -35,6 +38,7 @@ class Unit(StrEnum):
     MILLISECONDS = "milliseconds"
     SECONDS = "seconds"
     BYTES = "bytes"
+    STATE = "state"
 
 
 class NoData(StrEnum):

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from otelmon.errors import Problem, PromQLError
 from otelmon.promql.parse import parse
 from otelmon.promql.supported import check_supported
-from otelmon.rules.runbooks import HEADINGS, numbered_steps, section
+from otelmon.rules.runbooks import HEADINGS, heading_anchor, numbered_steps, section
 
 CommandFault = Callable[[Sequence[str]], str | None]
 """What is wrong with the arguments of an ``otelmon`` command, in words; None where nothing is."""
@@ -117,7 +117,7 @@ def _links(text: str, known: Collection[str]) -> Iterator[_Fault]:
         if _ADDRESS.fullmatch(target):
             continue
         page, _, anchor = target.partition("#")
-        anchors = {re.sub(r"[^a-z0-9]+", "-", heading.lower()) for heading in HEADINGS}
+        anchors = {heading_anchor(heading) for heading in HEADINGS}
         if (page and page.removesuffix(".md") not in known) or not target or (anchor and anchor not in anchors):
             hint = "link to another runbook (error_rate.md), to a heading of one (#mitigation) or to https://..."
             yield f"({target})", f"the link to {target!r} leads nowhere", hint

@@ -6,7 +6,7 @@ All have the same headings, in the same order; the page quotes the first steps, 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,8 @@ _CHECKOUT = Path(__file__).parents[2] / "runbooks"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
 _STEP = re.compile(r"^[0-9]+\. (.+(?:\n(?: {2,}\S.*))*)", re.MULTILINE)
 _STEPS_IN_A_PAGE = 3
+# A link to a runbook beside this one.
+_BESIDE = re.compile(r"\[([^\]]+)\]\(([\w-]+)\.md\)")
 _ADDRESS = re.compile(r"https?://\S+")
 
 
@@ -58,9 +60,13 @@ def _builtin_text(name: str) -> str | None:
 
 
 def first_steps(name: str, folder: Path | None = None) -> tuple[str, ...]:
-    """The first three numbered steps of a runbook, each on one line; empty where there is no such runbook."""
+    """The first three numbered steps of a runbook, each on one line; empty where there is no such runbook.
+
+    A link to another runbook leads nowhere from a page, so the command that shows it stands in its place.
+    """
     text = runbook_text(name, folder)
-    return () if text is None else numbered_steps(section(text, HEADINGS[1]))[:_STEPS_IN_A_PAGE]
+    steps = () if text is None else numbered_steps(section(text, HEADINGS[1]))[:_STEPS_IN_A_PAGE]
+    return tuple(_BESIDE.sub(r"\1 (`otelmon runbook \2`)", step) for step in steps)
 
 
 def section(text: str, heading: str) -> str:
@@ -74,17 +80,36 @@ def numbered_steps(text: str) -> tuple[str, ...]:
     return tuple(" ".join(step.split()) for step in _STEP.findall(text))
 
 
-def runbook_link(name: str, annotations: Mapping[str, str], base_url: str | None) -> str | None:
+def heading_anchor(heading: str) -> str:
+    """How a link leads to a heading: ``#first-five-minutes``."""
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower())
+
+
+def not_served(name: str) -> str:  # noqa: ARG001 (the signature is the caller's)
+    """No runbook has a page of its own."""
+    return ""
+
+
+def own_runbooks(name: str, annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """The names under which an alert's runbook may be found: what its rule says, then the alert's own."""
+    return tuple(each for each in (annotations.get("runbook", "").strip(), name) if each)
+
+
+def runbook_link(
+    name: str, annotations: Mapping[str, str], base_url: str | None, served: Callable[[str], str] = not_served
+) -> str | None:
     """The address of the runbook of an alert with this name and these annotations.
 
     That is what ``runbook_url`` says (Prometheus's convention), or ``runbook`` where it is an address; else the
-    runbook's name, by default the alert's, below ``base_url``. None where there is no address: the runbook is a text,
-    or no base is configured.
+    runbook's name, by default the alert's, below ``base_url``; else what ``served`` gives, the address where the app
+    shows the runbook of a name, "" where it has none. None where there is no address.
     """
     for said in (annotations.get("runbook_url", ""), annotations.get("runbook", "")):
         if _ADDRESS.fullmatch(said.strip()):
             return said.strip()
-    named = annotations.get("runbook", "").strip() or name
-    if not base_url or any(character.isspace() for character in named):
+    names = own_runbooks(name, annotations)
+    if not base_url:
+        return next(filter(None, map(served, names)), None)
+    if not names or any(character.isspace() for character in names[0]):
         return None
-    return f"{base_url.rstrip('/')}/{quote(named)}"
+    return f"{base_url.rstrip('/')}/{quote(names[0])}"

@@ -10,6 +10,7 @@ from otelmon.alerts.model import AlertState
 from otelmon.errors import ConfigError, OtelmonError, PromQLError
 from otelmon.histogram import Histogram
 from otelmon.labels import Labels
+from otelmon.promql.analyze import metric_names
 from otelmon.promql.ast import ValueType
 from otelmon.promql.check import value_type
 from otelmon.promql.evaluation import Failed
@@ -23,6 +24,7 @@ from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import WatchedRule
 from otelmon.runtime.reload import Reloader
+from otelmon.runtime.vitals import Vitals
 from otelmon.window.window import Window
 
 Plain = dict[str, Any]
@@ -41,9 +43,10 @@ class RefusedError(OtelmonError):
 class Answers:
     """Answers requests about an engine; each is a mapping with a ``verb``, and so is each answer.
 
-    query (expr, at), query_range (expr, start, end, step), snapshot, rules, delivery, reload. Instants are unix
-    seconds. Numbers of results are texts, as in Prometheus's API, since JSON has neither NaN nor infinity. ``error`` in
-    an answer says that there is none, and why.
+    query (expr, at), query_range (expr, start, end, step), snapshot, rules, delivery, monitor, reload, record
+    (known_at: the last collection as a line of OTLP/JSON, unless it is of that instant). Instants are unix seconds.
+    Numbers of results are texts, as in Prometheus's API, since JSON has neither NaN nor infinity. ``error`` in an
+    answer says that there is none, and why.
     """
 
     def __init__(
@@ -54,10 +57,12 @@ class Answers:
         now: Callable[[], float],
         monotonic: Callable[[], float],
         delivery: Delivery | None = None,
+        vitals: Vitals | None = None,
     ) -> None:
         self._engine = engine
         self._reloader = reloader
         self._delivery = delivery
+        self._vitals = vitals
         self._now = now
         self._monotonic = monotonic
         self._verbs: Mapping[str, Callable[[Mapping[str, Any]], Plain]] = {
@@ -66,7 +71,9 @@ class Answers:
             "snapshot": self._snapshot,
             "rules": self._rules,
             "delivery": self._delivered,
+            "monitor": self._monitor,
             "reload": self._reload,
+            "record": self._record,
         }
 
     def answer(self, request: Mapping[str, Any]) -> Plain:
@@ -108,7 +115,8 @@ class Answers:
         found: dict[Labels, list[tuple[float, Any]]] = {}
         points = 0
         with self._engine.held() as engine:
-            oldest = engine.window.newest - engine.window.retention_seconds
+            names = metric_names(query.expr) or ("",)
+            oldest = engine.window.newest - min(map(engine.window.kept_seconds, names))
             deadline = self._monotonic() + MOST_SECONDS
             for number in range(steps):
                 at = start + number * step
@@ -136,6 +144,15 @@ class Answers:
         if self._delivery is None:
             raise RefusedError("this monitor delivers nothing")
         return self._delivery.answer()
+
+    def _monitor(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
+        if self._vitals is None:
+            raise RefusedError("this monitor cannot say how it fares")
+        return {"at": self._now(), **self._vitals.answer()}
+
+    def _record(self, request: Mapping[str, Any]) -> Plain:
+        found = self._engine.collector.recording(_instant(request, "known_at", 0.0))
+        return {} if found is None else {"at": found[0], "line": found[1]}
 
     def _reload(self, request: Mapping[str, Any]) -> Plain:  # noqa: ARG002
         if self._reloader is None:

@@ -8,51 +8,52 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from otelmon.clock import Clock
-from otelmon.collect.collector import Collector
-from otelmon.collect.export import OtlpExport, exporter_from_environment
-from otelmon.collect.pipeline import Pipeline
+from otelmon.collect.log_export import log_export_from_environment
+from otelmon.collect.pipeline import Pipeline, own_version
+from otelmon.config.sentry import SENTRY
 from otelmon.config.settings import DISCORD, LOG, NotifierKind, Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
 from otelmon.incidents.model import Change
-from otelmon.instrument.recorder import RequestRecorder
 from otelmon.instrument.sources import SOURCES
 from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.log import LogNotifier
 from otelmon.notify.notifier import Notifier
 from otelmon.notify.pause import Pause
+from otelmon.notify.sentry import SentryNotifier
 from otelmon.notify.webhook import WebhookNotifier
 from otelmon.notify.worker import Worker
 from otelmon.paging.routing import Route, RouteRule, Routing
 from otelmon.paging.text import AcknowledgeLink, Context, no_link
-from otelmon.promql.analyze import lookback_seconds
+from otelmon.rules.model import Group
 from otelmon.rules.runbooks import first_steps
+from otelmon.runtime.alert_events import AlertEvents
 from otelmon.runtime.breakdowns import BreakdownSource, CourseSource
 from otelmon.runtime.changed import ChangedSource, Notes
 from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.diagnosed import DiagnosticSource
 from otelmon.runtime.engine import Engine
-from otelmon.runtime.evaluate import RuleRunner, rule_lookback_seconds
+from otelmon.runtime.evaluate import RuleRunner
 from otelmon.runtime.evidence import Gatherer, Source
 from otelmon.runtime.examples import ExampleSource
 from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.member import Member
+from otelmon.runtime.pages import served_runbook
+from otelmon.runtime.retention import retention
 from otelmon.runtime.shifts import ShiftTeller
-from otelmon.runtime.snapshot import view_texts
 from otelmon.runtime.team import CurrentTeam
+from otelmon.runtime.tracking import newest_error
 from otelmon.server.links import Links
-from otelmon.storage.sqlite import MEMORY, STATE_FILE, SqliteStorage
+from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.window.window import Window
-
-# Views and snapshots look back five minutes, whatever the rules do.
-_LEAST_LOOKBACK_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """An engine, the workers that deliver what it owes, and the export to OTLP where one is configured."""
+    """What evaluates and pages: an engine, what explains its pages, and the workers that deliver what it owes."""
 
     engine: Engine
     gatherer: Gatherer
@@ -60,121 +61,80 @@ class Assembly:
     delivery: Delivery
     workers: Sequence[Worker]
     notifiers: Mapping[str, Notifier]
-    export: OtlpExport | None
-    storages: Sequence[Storage]
+    events: AlertEvents
+    memory: Storage
     clock: Clock
 
     def close(self, timeout_seconds: float) -> None:
-        """Deliver what is due within the time given, and let files and connections go."""
+        """Deliver what is due within the time given, and let connections go."""
         deadline = self.clock.monotonic() + timeout_seconds
         for worker in self.workers:
             worker.drain(deadline)
-        latest = self.engine.collector.latest
-        if self.export is not None:
-            if latest is not None:
-                self.export.export(latest)
-            self.export.shutdown()
+        self.events.close(deadline - self.clock.monotonic())
         for notifier in self.notifiers.values():
             notifier.close()
-        for storage in self.storages:
-            storage.close()
+        self.memory.close()
 
 
 def assemble(
     settings: Settings,
+    member: Member,
     *,
     pages: bool,
     pipeline: Pipeline,
-    recorder: RequestRecorder | None,
     sample_host: Callable[[], None],
     clock: Clock,
     faults: Faults,
     at: float,
 ) -> Assembly:
-    """An engine with the state of the last run restored, as of ``at`` (unix seconds). ``pages`` is whether it pages."""
+    """An engine with the state of the last run restored, as of ``at`` (unix seconds). ``pages`` is whether it pages.
+
+    The meter of ``pipeline`` makes the instruments of what is delivered and of how incidents were handled.
+    """
     with ExitStack() as opened:
-        disk, memory = _open_state(settings, faults), SqliteStorage(MEMORY)
-        for storage in (disk, memory):
-            if storage is not None:
-                opened.callback(storage.close)
-        assembly = _assembled(
-            settings,
-            disk,
-            memory,
-            pages=pages,
-            pipeline=pipeline,
-            recorder=recorder,
+        memory = SqliteStorage(MEMORY)
+        opened.callback(memory.close)
+        notifiers = make_notifiers(settings, clock)
+        journal = Journal(member.disk, memory, faults)
+        engine = Engine(
+            collector=member.collector,
+            window=window_for(
+                settings.groups, interval_seconds=settings.interval_seconds, max_series=settings.max_series
+            ),
+            rules=RuleRunner(
+                settings.groups,
+                interval_seconds=settings.interval_seconds,
+                faults=faults,
+                about=Labels({"job": settings.service, "instance": settings.instance}),
+            ),
+            disk=member.disk,
+            journal=journal,
+            routing=make_routing(settings) if pages else Routing(),
+            about=about(settings, _acknowledge_link(settings, member.disk, faults)),
+            faults=faults,
             sample_host=sample_host,
-            clock=clock,
-            faults=faults,
-            at=at,
+            current_team=CurrentTeam(settings.team, member.disk, faults),
+            shifts=ShiftTeller(settings.notices, faults),
+            policy=settings.policy,
+            continues=member.begin_term(),
         )
-        assembly.engine.restore(at)
-        opened.pop_all()  # from here on the assembly closes them
-    return assembly
-
-
-def _assembled(
-    settings: Settings,
-    disk: Storage | None,
-    memory: Storage,
-    *,
-    pages: bool,
-    pipeline: Pipeline,
-    recorder: RequestRecorder | None,
-    sample_host: Callable[[], None],
-    clock: Clock,
-    faults: Faults,
-    at: float,
-) -> Assembly:
-    notifiers = make_notifiers(settings, clock)
-    collector = Collector(
-        pipeline.reader,
-        recorder=recorder,
-        job=settings.service,
-        instance=settings.instance,
-        resource=pipeline.resource,
-        exponential=pipeline.exponential,
-        max_series=settings.max_series,
-        faults=faults,
-    )
-    journal = Journal(disk, memory, faults)
-    engine = Engine(
-        collector=collector,
-        window=Window(retention_seconds=retention_seconds(settings), max_series=settings.max_series),
-        rules=RuleRunner(
-            settings.groups,
-            interval_seconds=settings.interval_seconds,
-            faults=faults,
-            about=Labels({"job": settings.service, "instance": settings.instance}),
-        ),
-        disk=disk,
-        journal=journal,
-        routing=make_routing(settings) if pages else Routing(),
-        about=about(settings, _acknowledge_link(settings, disk, faults)),
-        faults=faults,
-        sample_host=sample_host,
-        current_team=CurrentTeam(settings.team, disk, faults),
-        shifts=ShiftTeller(settings.notices, faults),
-        policy=settings.policy,
-    )
-    measured = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults).record
-    notes = Notes(disk, faults)
-    notes.start(str(pipeline.resource.attributes.get("service.version", "")), at)
-    gatherer = make_gatherer(engine, settings, notes, clock=clock, faults=faults)
-
-    def on_changes(changes: Sequence[Change]) -> None:
-        measured(changes)
+        figures = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults)
+        events = _events(pipeline, clock, faults)
+        notes = Notes(member.disk, faults)
+        notes.start(str(pipeline.resource.attributes.get("service.version", "")), at)
+        gatherer = make_gatherer(engine, settings, notes, clock=clock, faults=faults)
+        engine.on_changes = _each(figures.record, events.changes, *([gatherer.notice] if pages else []))
+        engine.on_transitions = events.transitions
+        engine.restore(at)
+        storages = list(journal.storages)
+        workers = [
+            Worker(storage, notifiers, clock, fallback=engine.routing.fallback, may_send=member.may_send)
+            for storage in storages
+        ]
+        delivery = Delivery(list(notifiers), workers, storages)
         if pages:
-            gatherer.notice(changes)
-
-    engine.on_changes = on_changes
-    storages = list(journal.storages)
-    fallback = engine.routing.fallback
-    workers = [Worker(storage, notifiers, clock, fallback=fallback) for storage in storages]
-    delivery = Delivery(list(notifiers), workers, storages)
-    if pages:
-        delivery.measure(pipeline.meter)
+            delivery.measure(pipeline.meter)
+        opened.pop_all()  # from here on the assembly closes them
     return Assembly(
         engine=engine,
         gatherer=gatherer,
@@ -182,8 +142,8 @@ def _assembled(
         delivery=delivery,
         workers=workers,
         notifiers=notifiers,
-        export=None if pipeline.portable else exporter_from_environment(faults=faults),
-        storages=storages,
+        events=events,
+        memory=memory,
         clock=clock,
     )
 
@@ -198,6 +158,23 @@ def make_gatherer(engine: Engine, settings: Settings, notes: Notes, *, clock: Cl
         CourseSource(),
     ]
     return Gatherer(engine, sources, clock=clock, faults=faults)
+
+
+def _events(pipeline: Pipeline, clock: Clock, faults: Faults) -> AlertEvents:
+    """Where alerts are told of as log records; by our own export only where the pipeline is ours too."""
+    version = own_version()
+    export = None
+    if not pipeline.portable:
+        export = log_export_from_environment(resource=pipeline.resource, version=version, faults=faults)
+    return AlertEvents(export, version=version, monotonic=clock.monotonic, faults=faults)
+
+
+def _each(*listeners: Callable[[Sequence[Change]], None]) -> Callable[[Sequence[Change]], None]:
+    def told(changes: Sequence[Change]) -> None:
+        for listener in listeners:
+            listener(changes)
+
+    return told
 
 
 def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:
@@ -225,6 +202,9 @@ def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:
         else:
             token = "" if one.token is None else one.token.get_secret_value()
             found[one.name] = WebhookNotifier(one.name, url, token=token, clock=clock)
+    if (dsn := settings.sentry.parsed()) is not None:
+        environment = settings.sentry.environment or settings.environment or ""
+        found[SENTRY] = SentryNotifier(SENTRY, dsn, environment=environment, instance=settings.instance, clock=clock)
     return found
 
 
@@ -249,6 +229,7 @@ def make_routing(settings: Settings) -> Routing:
         rules=tuple(map(rule, settings.routes)),
         fallback=named(settings.fallback),
         machines=frozenset(machines),
+        tracker="" if settings.sentry.dsn is None else SENTRY,
     )
 
 
@@ -259,19 +240,18 @@ def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link) -> Co
         environment=settings.environment or "",
         instance=settings.instance,
         runbooks=settings.runbook_base_url or "",
+        served_runbook=served_runbook(settings),
         first_steps=partial(first_steps, folder=settings.runbooks),
         acknowledge_link=acknowledge_link,
         repeat_every=settings.policy.repeat_every,
+        newest_error=newest_error(settings),
     )
 
 
-def retention_seconds(settings: Settings) -> float:
-    """How long samples are kept: as far as any rule looks back, and two intervals more."""
-    from otelmon.promql.parse import parse
-
-    lookbacks = [rule_lookback_seconds(rule) for group in settings.groups for rule in group.rules]
-    lookbacks += [lookback_seconds(parse(text)) for text in view_texts()]
-    return max(_LEAST_LOOKBACK_SECONDS, *lookbacks) + 2 * settings.interval_seconds
+def window_for(groups: Sequence[Group], *, interval_seconds: float, max_series: int) -> Window:
+    """An empty window that keeps samples as long as these rules look back."""
+    seconds, lasting = retention(groups, interval_seconds)
+    return Window(retention_seconds=seconds, max_series=max_series, lasting=lasting)
 
 
 def _acknowledge_link(settings: Settings, disk: Storage | None, faults: Faults) -> AcknowledgeLink:
@@ -283,11 +263,3 @@ def _acknowledge_link(settings: Settings, disk: Storage | None, faults: Faults) 
     except StateError as error:
         faults.add("state", f"pages have no link to acknowledge them by: {error}")
         return no_link
-
-
-def _open_state(settings: Settings, faults: Faults) -> Storage | None:
-    try:
-        return SqliteStorage(settings.state_dir / STATE_FILE)
-    except StateError as error:
-        faults.add("state", f"state cannot be kept, paging goes on from memory and a restart forgets it: {error}")
-        return None

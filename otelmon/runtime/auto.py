@@ -1,4 +1,4 @@
-"""Auto: watching an application without a line in it, under `opentelemetry-instrument` or by OTEL_METRICS_EXPORTER.
+"""Auto: watching an application without a line in it, under `opentelemetry-instrument`, `otelmon run`, or as exporter.
 
 Whatever the server has loaded is wrapped as `otelmon.wrap` would do it, in the process that serves it; a supervisor
 loads no application and is left alone. Nothing is watched unless OTELMON_ENABLED=true, or OTEL_METRICS_EXPORTER or the
@@ -47,9 +47,13 @@ class MetricsExporter(Reader):
 
 def watch_servers() -> None:
     """Wrap the application that uvicorn, gunicorn's ASGI worker or hypercorn loads in this process, once they do."""
-    register_post_import_hook(_watch_uvicorn, "uvicorn.config")
-    register_post_import_hook(_watch_gunicorn, "gunicorn.workers.gasgi")
-    register_post_import_hook(_watch_hypercorn, "hypercorn.utils")
+    for name in _SERVERS:
+        register_post_import_hook(watch_server, name)
+
+
+def watch_server(module: ModuleType) -> None:
+    """Wrap what a server loads from now on; ``module`` is the one of `watch_servers` that does so."""
+    _SERVERS[module.__name__](module)
 
 
 def watched(app: Any) -> Any:
@@ -100,3 +104,10 @@ def _after(kind: type, name: str, act: Callable[[Any], None]) -> None:
 
     setattr(method, _MARK, True)
     setattr(kind, name, method)
+
+
+_SERVERS: dict[str, Callable[[ModuleType], None]] = {
+    "uvicorn.config": _watch_uvicorn,
+    "gunicorn.workers.gasgi": _watch_gunicorn,
+    "hypercorn.utils": _watch_hypercorn,
+}

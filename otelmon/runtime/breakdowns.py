@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING
 from otelmon.incidents.model import Finding
 from otelmon.paging.breakdown import breakdown_finding
 from otelmon.paging.sparkline import value_finding
-from otelmon.promql.analyze import lookback_seconds, walk
-from otelmon.promql.ast import MatrixSelector
-from otelmon.promql.durations import duration_seconds
 from otelmon.promql.evaluation import Evaluation, Failed
 from otelmon.promql.query import Query
-from otelmon.rules.model import Breakdown
+from otelmon.rules.breakdown import before_seconds
 from otelmon.runtime.course import EVERY_SECONDS
 from otelmon.runtime.evidence import Question
 
@@ -40,7 +37,7 @@ class BreakdownSource:
             now = self._evaluated(query, question.at)
             before = None
             if breakdown.share_of:
-                before = self._evaluated(query, question.at - _window_seconds(breakdown))
+                before = self._evaluated(query, question.at - before_seconds(breakdown))
             finding = None if now is None else breakdown_finding(breakdown, question.alert, now, before)
             if finding is not None:
                 yield finding
@@ -49,12 +46,6 @@ class BreakdownSource:
         with self._engine.held() as engine:
             evaluation = query.evaluate(engine.window, at)
         return None if isinstance(evaluation, Failed) else evaluation
-
-
-def _window_seconds(breakdown: Breakdown) -> float:
-    """The longest of its ranges; what it was before is asked so much earlier."""
-    ranges = [duration_seconds(node.range) for node in walk(breakdown.expr) if isinstance(node, MatrixSelector)]
-    return max(ranges, default=lookback_seconds(breakdown.expr))
 
 
 class CourseSource:

@@ -78,7 +78,7 @@ class ChangedSource:
         since = question.alert.active_at
         told = [(noted.at, _said(noted)) for noted in self._notes.all() if noted.kind is not NotedKind.FIRST_SEEN]
         lines = [(at, text) for at, text in told if since - _CHANGES_WITHIN <= at <= _until(question)]
-        for incident in self._engine.incidents():
+        for incident in self._engine.known_incidents:
             if incident.id == question.incident.id or incident.is_storm:
                 continue
             fired = [

@@ -24,7 +24,6 @@ from otelmon.errors import StateError
 from otelmon.faults import Faults
 
 SOCKET_FILE = "control.sock"
-LOCK_FILE = "control.lock"
 MOST_REQUEST_BYTES = 64 * 1024
 MOST_ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -33,8 +32,11 @@ Answer = Callable[[Plain], Plain]
 
 # How long a client may take to ask, and to take the answer.
 _EXCHANGE_SECONDS = 5.0
-# How often a process looks whether the one that serves this state directory is gone.
-_CLAIM_SECONDS = 5.0
+# How often it is looked whether the socket's path is ours still: a process that evaluated before, and had not noticed
+# that it does not any more, may have taken it.
+_LOOK_SECONDS = 1.0
+# How soon it is tried again after a failure.
+_AGAIN_SECONDS = 5.0
 # sockaddr_un has room for 108 bytes on Linux, 104 on macOS.
 _LONGEST_ADDRESS = 100
 
@@ -42,8 +44,8 @@ _LONGEST_ADDRESS = 100
 class ControlServer:
     """Answers on the control socket of a state directory until ``stop`` is set.
 
-    One process of a service answers: the one that holds the lock beside the socket. Others wait for it to end, and the
-    socket that a killed process left is replaced. ``answer`` is called in this thread and may raise nothing.
+    Of several processes the one that evaluates answers; it replaces the socket of the one that did so before, which may
+    have been killed or stopped. ``answer`` is called in this thread and may raise nothing.
     """
 
     def __init__(self, folder: Path, answer: Answer, *, clock: Clock, stop: threading.Event, faults: Faults) -> None:
@@ -66,40 +68,51 @@ class ControlServer:
         with closing(self._waker), closing(self._woken):
             while not self._stop.is_set():
                 try:
-                    with _claimed(self._folder) as mine:
-                        if mine:
-                            self._listen()
+                    self._listen()
+                    continue
                 except OSError as error:
                     self._faults.add("control", f"otelmon query cannot reach this process: {error}")
                 except Exception as error:  # noqa: BLE001 (whatever fails here, the app serves on)
                     self._faults.add("control", "the control socket failed", error)
-                self._clock.wait(self._stop, _CLAIM_SECONDS)
+                self._clock.wait(self._stop, _AGAIN_SECONDS)
 
     def _listen(self) -> None:
         path = self._folder / SOCKET_FILE
-        path.unlink(missing_ok=True)  # of a process that was killed: the lock is ours
+        # Bound beside the path and moved there once it listens: whoever asks while one process takes over from another
+        # finds one of the two, never nobody.
+        coming = self._folder / f"{SOCKET_FILE}.{os.getpid()}"
+        coming.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            with _address(self._folder) as address:
-                listener.bind(address)
             try:
+                with _address(coming) as address:
+                    listener.bind(address)
                 # Nobody can connect before listen().
-                path.chmod(0o600)
+                coming.chmod(0o600)
+                ours = coming.stat().st_ino
                 listener.listen(8)
-                self._accept(listener)
+                coming.replace(path)
+            except OSError:
+                coming.unlink(missing_ok=True)
+                raise
+            try:
+                while not self._stop.is_set() and _is_at(path, ours):
+                    self._accept(listener)
             finally:
-                path.unlink(missing_ok=True)
+                # Not that of a process which has taken over meanwhile.
+                if _is_at(path, ours):
+                    path.unlink(missing_ok=True)
 
     def _accept(self, listener: socket.socket) -> None:
-        while not self._stop.is_set():
-            ready, _, _ = select.select([listener, self._woken], [], [])
-            if listener not in ready or self._stop.is_set():
-                return
-            try:
-                connection, _ = listener.accept()
-                with connection:
-                    self._exchange(connection)
-            except (OSError, ValueError) as error:  # the client is gone, too slow, or speaks another language
-                self._faults.add("control.client", f"a client of the control socket was let go: {error}")
+        """Serve one client, or none for a while."""
+        ready, _, _ = select.select([listener, self._woken], [], [], _LOOK_SECONDS)
+        if listener not in ready or self._stop.is_set():
+            return
+        try:
+            connection, _ = listener.accept()
+            with connection:
+                self._exchange(connection)
+        except (OSError, ValueError) as error:  # the client is gone, too slow, or speaks another language
+            self._faults.add("control.client", f"a client of the control socket was let go: {error}")
 
     def _exchange(self, connection: socket.socket) -> None:
         deadline = time.monotonic() + _EXCHANGE_SECONDS
@@ -116,13 +129,19 @@ class ControlServer:
         connection.sendall(text + b"\n")
 
 
+def _is_at(path: Path, inode: int) -> bool:
+    with suppress(OSError):
+        return path.stat().st_ino == inode
+    return False
+
+
 def ask(folder: Path, request: Plain, *, timeout_seconds: float = 30.0) -> dict[str, Any]:
     """What the monitor with this state directory answers. Raises StateError where none does, or where it refuses."""
     if not hasattr(socket, "AF_UNIX"):
         raise StateError("this system has no Unix sockets, by which a running monitor is asked")
     deadline = time.monotonic() + timeout_seconds
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _address(folder) as address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _address(folder / SOCKET_FILE) as address:
             connection.settimeout(timeout_seconds)
             connection.connect(address)
             connection.sendall(json.dumps(request).encode() + b"\n")
@@ -154,36 +173,18 @@ def receive_line(connection: socket.socket, *, most_bytes: int, deadline: float)
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[bool]:
-    """Whether this process is the one that answers for a state directory, for as long as the block lasts.
-
-    A lock of the kind that a forked child does not inherit, and that ends with its process however that ends.
+def _address(file: Path) -> Iterator[str]:
+    """The address of a socket's file; where its path is longer than an address may be, by way of an open directory
+    (Linux).
     """
-    import fcntl
-
-    file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            yield False
-            return
-        yield True
-    finally:
-        os.close(file)
-
-
-@contextmanager
-def _address(folder: Path) -> Iterator[str]:
-    """The socket's address; where its path is longer than an address may be, by way of an open directory (Linux)."""
-    path = str((folder / SOCKET_FILE).absolute())
+    path = str(file.absolute())
     if len(os.fsencode(path)) <= _LONGEST_ADDRESS:
         yield path
         return
     if not Path("/proc/self/fd").is_dir():
         raise OSError(f"{path} is too long for a socket; set OTELMON_STATE_DIR to a shorter path")
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{directory}/{SOCKET_FILE}"
+        yield f"/proc/self/fd/{directory}/{file.name}"
     finally:
         os.close(directory)

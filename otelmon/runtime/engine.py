@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.alerts.model import Alert, AlertState, Transition
 from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
@@ -34,7 +35,6 @@ from otelmon.paging.model import Page
 from otelmon.paging.routing import Routing, routed
 from otelmon.paging.text import Context
 from otelmon.rules.model import Group
-from otelmon.runtime.by_hand import ByHand
 from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.shifts import ShiftTeller
@@ -63,10 +63,12 @@ class Engine:
 
     ``routing`` says which notifiers are paged (none: paging is off), and whom they mention where there is no
     escalation policy. ``sample_host`` reads the host just before each collection. ``team`` is who escalations page,
-    and may be replaced between ticks. ``on_changes`` is told what was written of incidents. ``by_hand`` and
-    ``evidence`` are where other threads put values, and what they found out, for ``take_requests``. Instants are
-    unix seconds, as the clock gives them; each must be later than the one before. ``current_team`` gives the
-    ``team`` of each tick, ``shifts`` tells people of theirs.
+    and may be replaced between ticks. ``on_changes`` and ``on_transitions`` are told what was written of incidents
+    and of alerts, by each tick. ``by_hand`` and ``evidence`` are where other threads put values, and what they found
+    out, for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later than the one
+    before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs.
+    ``continues`` is whether the counts that are collected go on from
+    those of a process that evaluated before.
     """
 
     collector: Collector
@@ -83,6 +85,8 @@ class Engine:
     policy: Policy = field(default_factory=Policy)
     team: Team = field(default_factory=Team)
     on_changes: Callable[[Sequence[Change]], None] = lambda _: None
+    continues: bool = False
+    on_transitions: Callable[[Sequence[Transition]], None] = lambda _: None
     by_hand: deque[ByHand] = field(default_factory=deque)
     evidence: deque[Evidence] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
@@ -105,6 +109,11 @@ class Engine:
     _collected_at: float = 0.0
     _unsaved: list[Sample] = field(default_factory=list)
 
+    @property
+    def incidents(self) -> Mapping[str, Incident]:
+        """The open incidents, by their ids."""
+        return self._incidents
+
     def restore(self, at: float) -> None:
         """Take up alerts, incidents and the window where an earlier process left them."""
         if self.disk is None:
@@ -118,8 +127,13 @@ class Engine:
             self._escalations = restored.escalations
             self.shifts.told = restored.told
             removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
-            since = at - self.window.retention_seconds
-            self.window.append(sample for sample in self.disk.samples(since) if sample.at < at)
+            since, lasting_since = at - self.window.retention_seconds, at - self.window.longest_seconds
+            saved = self.disk.samples(since, lasting_since=lasting_since)
+            known: set[Labels] = set()
+            self.window.append(_noted(known, (sample for sample in saved if sample.at < at)))
+            self.rules.resume(self.window)
+            if self.continues:
+                self.collector.resume(known, min(restored.saved_at.timestamp(), at))
             self._conclude(at, removed, ())
         except StateError as error:
             self.faults.add("state", f"the state of the last run cannot be read: {error}")
@@ -127,6 +141,7 @@ class Engine:
     def tick(self, at: float) -> None:
         """Collect, evaluate the rules, step the alerts and incidents, decide on pages, and write it all."""
         with self._turn:
+            self.collector.gather()
             with self._lock:
                 # A snapshot may have collected since the caller read the time.
                 at = max(at, self._collected_at + _LEAST_STEP_SECONDS)
@@ -135,11 +150,17 @@ class Engine:
                     samples = [*self._unsaved, *samples]
                     self._unsaved = []
                 results = self.rules.run(self.window, at)
+            # Before the samples are saved: whoever goes on from those must find no fewer counts than they hold.
+            self.collector.leave()
             self._conclude(at, results, samples)
             if at >= self._prune_at:
                 self._prune_at = at + _PRUNE_SECONDS
                 finished_before = datetime.fromtimestamp(at, UTC) - _KEEP_FINISHED
-                self.journal.prune(samples_before=at - self.window.retention_seconds, finished_before=finished_before)
+                self.journal.prune(
+                    samples_before=at - self.window.retention_seconds,
+                    lasting_before=at - self.window.longest_seconds,
+                    finished_before=finished_before,
+                )
 
     def take_requests(self, at: float) -> bool:
         """Handle what was asked meanwhile (values by hand, acknowledgements); true when there was anything."""
@@ -159,7 +180,8 @@ class Engine:
                 self._unsaved += [each for each in collected if each.start_at is not None or _is_end(each)]
             return self._views.evaluate(self.window, max(at, self._collected_at))
 
-    def incidents(self) -> tuple[Incident, ...]:
+    @property
+    def known_incidents(self) -> tuple[Incident, ...]:
         """The open incidents, and those that were resolved lately."""
         return (*self._incidents.values(), *self._recent.values())
 
@@ -174,6 +196,7 @@ class Engine:
         groups: tuple[Group, ...],
         *,
         retention_seconds: float,
+        lasting: Mapping[str, float],
         at: float,
         team: Team,
         notices: NoticeSettings,
@@ -184,7 +207,7 @@ class Engine:
             self.shifts.settings = notices
             with self._lock:
                 results = self.rules.replace(groups, window=self.window, at=at)
-                self.window.retention_seconds = retention_seconds
+                self.window.retention_seconds, self.window.lasting = retention_seconds, lasting
             self._conclude(at, results, ())
 
     def shift(self, seconds: float) -> None:
@@ -231,8 +254,11 @@ class Engine:
         now = datetime.fromtimestamp(at, UTC)
         alerts: dict[str, Alerts] = dict(results.alerts)
         transitions = list(results.transitions)
+        requests = self._requests()
+        put_in = len(self.by_hand)
+        values = [*islice(self.by_hand, put_in), *(each.body for each in requests if isinstance(each.body, ByHand))]
         with self._lock:
-            for extra in (*self._process_by_hand(at), self.rules.expire_manual(at)):
+            for extra in (*self._process_by_hand(values, at), self.rules.expire_manual(at)):
                 alerts.update(extra.alerts)
                 transitions += extra.transitions
             current = [alert for each in self.rules.alerts.values() for alert in each.values()]
@@ -243,7 +269,7 @@ class Engine:
         stepped = step_incidents(
             self._incidents,
             transitions,
-            [request.body for request in requests],
+            [request.body for request in requests if not isinstance(request.body, ByHand)],
             at=now,
             taken=self._known_ids,
             alerts=current,
@@ -272,6 +298,7 @@ class Engine:
             incidents=(*stepped.incidents.values(), *stepped.recent.values()) if self._rewrite else (),
             pages=pages,
             samples=samples,
+            lasting=results.recorded,
             taken=[request.id for request in requests],
             silences=tuple(stepped.silences.values()) if self._rewrite else stepped.changed_silences,
             escalations=(escalated.escalations if self._rewrite else escalated.changed) if self.routing.pages else {},
@@ -282,8 +309,11 @@ class Engine:
         self._escalations = escalated.escalations
         self._known_ids |= stepped.incidents.keys()
         self._rewrite = False
+        self.on_transitions(transitions)
         self.on_changes(stepped.changes)
         self.shifts.done(told, team, now)
+        for _ in range(put_in):
+            self.by_hand.popleft()
 
     def _of_late(self, incidents: Mapping[str, Incident]) -> Sequence[Incident]:
         """The open incidents, then the latest of those that are over."""
@@ -335,10 +365,9 @@ class Engine:
         self._saved.update({name: standing[name] for name in worth})
         return worth
 
-    def _process_by_hand(self, at: float) -> list[RuleResults]:
+    def _process_by_hand(self, values: Sequence[ByHand], at: float) -> list[RuleResults]:
         results = []
-        while self.by_hand:
-            item = self.by_hand.popleft()
+        for item in values:
             try:
                 results.append(self.rules.process(self.window, item.name, item.value, item.context, at))
             except Exception as error:  # noqa: BLE001 (a value by hand must not stop the tick)
@@ -362,6 +391,13 @@ def _standing(alert: Alert) -> tuple[object, ...]:
     """What of an alert a restart cannot find out anew."""
     held_at = alert.last_held_at if alert.manual else None
     return (alert.state, alert.active_at, alert.fired_at, alert.stopped_at, alert.restored, held_at)
+
+
+def _noted(known: set[Labels], samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The samples; ``known`` has the series that have not ended."""
+    for sample in samples:
+        (known.discard if _is_end(sample) else known.add)(sample.labels)
+        yield sample
 
 
 def _is_end(sample: Sample) -> bool:

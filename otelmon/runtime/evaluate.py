@@ -17,10 +17,13 @@ from otelmon.collect.pace import Pace
 from otelmon.errors import PromQLError
 from otelmon.faults import Faults
 from otelmon.labels import EMPTY_LABELS, METRIC_NAME, Labels
-from otelmon.promql.analyze import condition, lookback_seconds
+from otelmon.matching import Matcher, MatchOperator
+from otelmon.promql.analyze import condition, lookbacks
+from otelmon.promql.ast import VectorSelector
 from otelmon.promql.evaluation import Condition, Evaluation, Failed
 from otelmon.promql.parse import parse
 from otelmon.promql.query import Query
+from otelmon.rules.breakdown import before_seconds
 from otelmon.rules.identity import rule_keys
 from otelmon.rules.model import AlertingRule, Group, RecordingRule, Rule
 from otelmon.rules.template import queries
@@ -66,10 +69,14 @@ class LastEvaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleResults:
-    """What one round of evaluation changed: transitions, and by key the alerts of each rule that was evaluated."""
+    """What one round of evaluation changed: transitions, and by key the alerts of each rule that was evaluated.
+
+    ``recorded`` are the recorded samples that are kept for longer than what is collected.
+    """
 
     transitions: tuple[Transition, ...] = ()
     alerts: Mapping[str, Alerts] = field(default_factory=dict)
+    recorded: tuple[Sample, ...] = ()
 
 
 class RuleRunner:
@@ -90,6 +97,7 @@ class RuleRunner:
         self._about = about
         self._monotonic = monotonic or SystemClock().monotonic
         self._due_at: dict[GroupKey, float] = {}
+        self._recorded: list[Sample] = []
         self._watched = _watch_all(groups, {})
 
     @property
@@ -146,6 +154,7 @@ class RuleRunner:
         """Evaluate the groups that are due at an instant (unix seconds), in order; recorded samples are appended."""
         transitions: list[Transition] = []
         changed: dict[str, Alerts] = {}
+        self._recorded = []
         pace = Pace()
         for group, rules in self._watched:
             interval = group.interval_seconds or self._interval_seconds
@@ -158,7 +167,23 @@ class RuleRunner:
                 if isinstance(watched.rule, AlertingRule):
                     changed[watched.key] = watched.alerts
                 pace.rest()
-        return RuleResults(transitions=tuple(transitions), alerts=changed)
+        return RuleResults(transitions=tuple(transitions), alerts=changed, recorded=tuple(self._recorded))
+
+    def resume(self, window: Window) -> None:
+        """Go on from the recorded series of an earlier process, which are in the window again.
+
+        A group with an interval of its own is due an interval after it was last evaluated, not at each restart: what
+        it records of its last interval would else be recorded twice.
+        """
+        for group, rules in self._watched:
+            latest = float("-inf")
+            for watched in rules:
+                if isinstance(watched.rule, RecordingRule) and watched.rule.name in window.lasting:
+                    found = window.select(_recorded_by(watched.rule))
+                    watched.recorded = frozenset(series.labels for series in found)
+                    latest = max(latest, *(float(series.times[-1]) for series in found), float("-inf"))
+            if group.interval_seconds and latest > float("-inf"):
+                self._due_at[_group_key(group)] = latest + group.interval_seconds
 
     def _run_rule(self, watched: WatchedRule, window: Window, at: float) -> tuple[Transition, ...]:
         name = watched.rule.name
@@ -232,7 +257,10 @@ class RuleRunner:
         else:
             self._faults.clear(f"rule.{rule.name}")
         ended = [Sample(labels=labels, at=at, value=STALE) for labels in watched.recorded - values.keys()]
-        window.append([*(Sample(labels=labels, at=at, value=value) for labels, value in values.items()), *ended])
+        samples = [*(Sample(labels=labels, at=at, value=value) for labels, value in values.items()), *ended]
+        window.append(samples)
+        if rule.name in window.lasting:
+            self._recorded += samples
         watched.recorded = frozenset(values)
         return problem
 
@@ -278,18 +306,31 @@ class RuleRunner:
 
 
 def rule_lookback_seconds(rule: Rule) -> float:
-    """How far a rule's expressions look back; also what its templates ask, as far as it can be told beforehand."""
-    looked = [lookback_seconds(rule.expr)]
+    """How far a rule's expressions look back; also what its templates ask, as far as it can be told beforehand.
+
+    Breakdowns count with the window before, with which they compare their shares.
+    """
+    return max((seconds for _, seconds in rule_lookbacks(rule)), default=0.0)
+
+
+def rule_lookbacks(rule: Rule) -> Iterator[tuple[VectorSelector, float]]:
+    """Each selector of a rule, in its templates too, with how many seconds it reaches back."""
+    yield from lookbacks(rule.expr)
     if isinstance(rule, AlertingRule):
         if rule.resolve_when is not None and rule.resolve_when.expr is not None:
-            looked.append(lookback_seconds(rule.resolve_when.expr))
+            yield from lookbacks(rule.resolve_when.expr)
         for text in (*rule.labels.values(), *rule.annotations.values()):
             for asked in queries(text):
                 with suppress(PromQLError):  # no expression, or not a whole one: the page will say so
-                    looked.append(lookback_seconds(parse(asked)))
-        # What is a share now is compared with what it was in the window before.
-        looked += [(2 if each.share_of else 1) * lookback_seconds(each.expr) for each in rule.breakdown]
-    return max(looked)
+                    yield from lookbacks(parse(asked))
+        for each in rule.breakdown:
+            before = before_seconds(each)
+            yield from ((selector, seconds + before) for selector, seconds in lookbacks(each.expr))
+
+
+def _recorded_by(rule: RecordingRule) -> tuple[Matcher, ...]:
+    labels = {**rule.labels, METRIC_NAME: rule.name}
+    return tuple(Matcher(name=name, operator=MatchOperator.EQUAL, value=value) for name, value in labels.items())
 
 
 def _group_key(group: Group) -> GroupKey:

@@ -86,11 +86,11 @@ class Gatherer:
         while not stop.is_set():
             if self._clock.wait(self._wake, _POLL_SECONDS):
                 self._wake.clear()
-                self.gather()
+                self.gather(stop)
 
-    def gather(self) -> None:
-        """Answer what waits, each incident once. Never raises."""
-        while self._waiting:
+    def gather(self, stop: threading.Event | None = None) -> None:
+        """Answer what waits, each incident once, until ``stop``. Never raises."""
+        while self._waiting and not (stop is not None and stop.is_set()):
             incident, at = self._waiting.popleft()
             if any(later.id == incident.id for later, _ in self._waiting):
                 continue

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from otelmon.alerts.model import Alert
-from otelmon.errors import StateError
+from otelmon.errors import LostLeaseError, StateError
 from otelmon.faults import Faults
 from otelmon.incidents.model import Change, Incident
 from otelmon.incidents.silence import Silence
@@ -56,13 +56,14 @@ class Journal:
         changes: Sequence[Change] = (),
         pages: Sequence[Page] = (),
         samples: Sequence[Sample] = (),
+        lasting: Sequence[Sample] = (),
         incidents: Sequence[Incident] = (),
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
         escalations: Mapping[str, Escalation | None] | None = None,
         told: Told | None = None,
     ) -> None:
-        """Write what `Storage.save` takes."""
+        """Write what `Storage.save` takes. Raises LostLeaseError where another process evaluates by now."""
         remembered = [page for page in pages if page.incident_id in self._in_memory]
         if remembered:
             self._remember(at, changes, remembered)
@@ -83,11 +84,14 @@ class Journal:
                 incidents=incidents,
                 pages=due,
                 samples=samples,
+                lasting=lasting,
                 taken=taken,
                 silences=tuple(self._silences.values()),
                 escalations=self._escalations,
                 told=self._told,
             )
+        except LostLeaseError:
+            raise  # whoever took over decides; nothing is owed from here, not from memory either
         except StateError as error:
             self._faults.add("state", f"state cannot be written, paging goes on from memory: {error}")
             self._remember(at, changes, due)
@@ -96,10 +100,11 @@ class Journal:
             self._alerts, self._changes, self._silences, self._escalations = {}, [], {}, {}
             self._told = None
 
-    def prune(self, *, samples_before: float, finished_before: datetime) -> None:
+    def prune(self, *, samples_before: float, lasting_before: float, finished_before: datetime) -> None:
         """Delete what nobody needs any more; see `Storage.prune`."""
         for storage in self.storages:
-            self._guarded(partial(storage.prune, samples_before=samples_before, finished_before=finished_before))
+            prune = partial(storage.prune, samples_before=samples_before, lasting_before=lasting_before)
+            self._guarded(partial(prune, finished_before=finished_before))
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: what is kept moves with it."""
@@ -109,6 +114,8 @@ class Journal:
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
             action()
+        except LostLeaseError:
+            raise
         except StateError as error:
             self._faults.add("state", f"the state cannot be kept in order: {error}")
 

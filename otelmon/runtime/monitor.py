@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.clock import Clock, SystemClock
 from otelmon.config.files import find_config
 from otelmon.config.load import load_settings
@@ -26,19 +27,26 @@ from otelmon.instrument.requests import RequestMiddleware
 from otelmon.promql.analyze import condition
 from otelmon.rules.model import AlertingRule, Severity
 from otelmon.rules.runbooks import runbook_link
-from otelmon.runtime.by_hand import ByHand
-from otelmon.runtime.pages import own_pages
+from otelmon.runtime.note import PROCESS_DOWN, is_run, leave_note
+from otelmon.runtime.pages import own_pages, served_runbook
 from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.startup import startup_line, startup_warnings
 from otelmon.runtime.switch import PagingDecision, decide_paging, development_sign
+from otelmon.runtime.ticks import Ticks
+from otelmon.runtime.tracking import track_errors
 from otelmon.runtime.watch import Watch
 
 # How long the first call that needs the engine waits for it (it loads numpy and the state), and a stop for the rest.
 _READY_SECONDS = 5.0
+# How old a forked child without an app becomes before it opens files: most are gone sooner.
+_CHILD_SECONDS = 1.0
 _STOP_SECONDS = 8.0
 
 _Added = TypeVar("_Added")
+# What a forked child has of its parent's watching: kept and never used, because letting go of a database connection
+# would close it under SQLite's feet.
+_inherited: list[Watch] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +83,9 @@ class Monitor:
         self.paging = paging
         self.faults = Faults()
         self._clock = clock or SystemClock()
+        self.ticks = Ticks(
+            interval_seconds=settings.interval_seconds, monotonic=self._clock.monotonic, faults=self.faults
+        )
         self._recorder = RequestRecorder(start_at=self._clock.now())
         self._middlewares: list[RequestMiddleware] = []
         self._serving: set[object] = set()
@@ -132,11 +143,18 @@ class Monitor:
 
     def run(self) -> None:
         """Start evaluating in this process; returns soon, and does nothing where that is running already."""
+        self._start()
+
+    def _start(self, *, idle_seconds: float = 0.0) -> None:
         with self._lock:
             if self._stopped or not self.settings.enabled:
                 return
+            track_errors(self.settings, self._middlewares, clock=self._clock, faults=self.faults)
             if self._watch is not None and self._watch_process == os.getpid():
                 return
+            if self._watch is not None:
+                _inherited.append(self._watch)
+                self._watch.inherited()
             self._watch = Watch(
                 self.settings,
                 pages=self.paging.on,
@@ -144,11 +162,29 @@ class Monitor:
                 middlewares=self._middlewares,
                 clock=self._clock,
                 faults=self.faults,
+                ticks=self.ticks,
                 rule_files=self._rule_files,
                 on_reload=self._adopt,
+                idle_seconds=idle_seconds,
             )
             self._watch_process = os.getpid()
+            if is_run(os.environ):
+                # Whatever was said of the process before this one is over.
+                self._watch.put(ByHand(name=PROCESS_DOWN, value=0.0))
             atexit.register(self._pause)
+
+    def forked(self) -> None:
+        """This is a new process, forked from one that may have watched; only the calling thread goes on in it.
+
+        An app's traffic starts the watching here too. Where there is none to do so (`start()` in a runner of jobs), it
+        starts at once, because a metric reader sees only what is recorded after it was made.
+        """
+        self._lock = threading.Lock()
+        if self._watch is not None and not self._middlewares:
+            try:
+                self._start(idle_seconds=_CHILD_SECONDS)
+            except Exception as error:  # noqa: BLE001 (whoever forked goes on)
+                self.faults.add("fork", "a forked child is not watched", error)
 
     def _adopt(self, settings: Settings) -> None:
         """Other rules are evaluated now."""
@@ -160,6 +196,8 @@ class Monitor:
             watch, self._watch = self._watch, None
             if watch is not None and self._watch_process == os.getpid():
                 watch.stop(_STOP_SECONDS)
+            elif watch is not None:
+                _inherited.append(watch)
         atexit.unregister(self._pause)
 
     def snapshot(self) -> Snapshot:
@@ -189,7 +227,7 @@ class Monitor:
             name=name,
             threshold=found.bound,
             severity=rule.severity,
-            runbook=runbook_link(name, rule.annotations, self.settings.runbook_base_url)
+            runbook=runbook_link(name, rule.annotations, self.settings.runbook_base_url, served_runbook(self.settings))
             or rule.annotations.get("runbook", ""),
         )
         return AlertCheck(triggered=found.holds(value), alert=info)
@@ -261,6 +299,7 @@ def start_monitor(
         added = add(monitor)
         _running = monitor
         _say(monitor)
+        leave_note(settings, decided, monitor.faults)
         return monitor, added
 
 
@@ -309,3 +348,14 @@ def _say(monitor: Monitor) -> None:
     text = mounts.read_text(encoding="utf-8", errors="replace") if mounts.exists() else ""
     for warning in startup_warnings(settings, monitor.paging, mounts=text):
         logger.warning("otelmon: %s", warning)
+
+
+def _after_fork_in_child() -> None:
+    global _starting  # noqa: PLW0603 (a thread of the parent may have held it)
+    _starting = threading.RLock()
+    if _running is not None:
+        _running.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

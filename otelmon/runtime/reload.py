@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,14 @@ class RuleFiles:
         self.load = load
         self.read_as = look(settings)
 
+    def renewed(self) -> Settings:
+        """The settings, with the rules read again where files have changed; what is broken leaves the old ones."""
+        if look(self.settings) != self.read_as:
+            with suppress(ConfigError):
+                self.settings = taken_up(self.load(), self.settings)
+                self.read_as = look(self.settings)
+        return self.settings
+
 
 class Reloader:
     """Hands the engine the rules of files that changed. Usable from several threads."""
@@ -92,7 +101,7 @@ class Reloader:
 
     def reload(self) -> Reloaded:
         """Read the files and evaluate what they say from now on. Raises ConfigError, and then nothing has changed."""
-        from otelmon.runtime.assemble import retention_seconds
+        from otelmon.runtime.retention import retention
 
         with self._lock:
             before = self._files.settings
@@ -106,10 +115,12 @@ class Reloader:
                 for name in Settings.model_fields
                 if name not in _TAKEN_UP and getattr(found, name) != getattr(before, name)
             )
-            after = before.model_copy(update={name: getattr(found, name) for name in _TAKEN_UP})
+            after = taken_up(found, before)
+            seconds, lasting = retention(after.groups, after.interval_seconds)
             self._engine.reload(
                 after.groups,
-                retention_seconds=retention_seconds(after),
+                retention_seconds=seconds,
+                lasting=lasting,
                 at=self._now(),
                 team=after.team,
                 notices=after.notices,
@@ -121,6 +132,11 @@ class Reloader:
         self._faults.clear("reload")
         logger.info("otelmon: rules were reloaded: %s", made)
         return made
+
+
+def taken_up(found: Settings, before: Settings) -> Settings:
+    """Settings with what is taken up of others while the app runs: rules, and who is on call."""
+    return before.model_copy(update={name: getattr(found, name) for name in _TAKEN_UP})
 
 
 def look(settings: Settings) -> Look:

@@ -10,6 +10,7 @@ from otelmon.config.settings import Settings
 from otelmon.oncall.escalations import DEFAULT_POLICY
 from otelmon.rules.model import Severity
 from otelmon.runtime.switch import PagingDecision
+from otelmon.runtime.tracking import sdk_missing
 
 # File systems that are gone after a restart of the machine or the container.
 _PASSING = frozenset({"tmpfs", "ramfs", "overlay", "aufs"})
@@ -31,6 +32,11 @@ def startup_line(settings: Settings, paging: PagingDecision) -> str:
 
 def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str) -> Iterator[str]:
     """What a user should mend before it matters. ``mounts`` is the text of /proc/mounts, empty where there is none."""
+    if sdk_missing(settings):
+        yield (
+            "SENTRY_DSN is set and the SDK that tracks errors is not installed: pip install 'otelmon[sentry]'; "
+            "critical alerts are sent there all the same"
+        )
     if not paging.on:
         return
     if not settings.has_webhook:
@@ -47,6 +53,8 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str)
             "critical pages ping nobody; set DISCORD_ROLE_ID, "
             "or discord: {mention: {critical: [role: ID]}} in otelmon.yaml"
         )
+    for name in settings.unknown_webhooks():
+        yield f"an escalation step pages {name!r}, and no notifier has this name; write notifiers: {{{name}: ...}}"
     if (settings.public_url or "").startswith("http:") and not _is_local(settings.public_url or ""):
         yield "public_url is without TLS: whoever reads along may acknowledge; write https:// if the app is reached so"
     file_system = file_system_of(settings.state_dir, mounts)
@@ -55,7 +63,10 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str)
             f"the state in {settings.state_dir} is on {file_system} and does not last over a restart of the machine or "
             "container; set OTELMON_STATE_DIR to a volume"
         )
-    yield "each process that serves this app evaluates and pages on its own: run one worker on one host for now"
+    yield (
+        "the workers of one host evaluate and page as one; those of another host do so on their own, and page too: "
+        "serve this app on one host for now"
+    )
 
 
 def _is_local(url: str) -> bool:

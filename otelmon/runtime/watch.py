@@ -1,9 +1,8 @@
-"""Watch: the threads of one watching process. The engine ticks in one, pages leave in another, OTLP in a third.
+"""Watch: one watching process, from its start until `stop`: a member of its service that evaluates or follows.
 
-A slow network therefore delays no tick, and a slow OTLP backend no page. One asks health endpoints. One gathers
-evidence for pages. Two more look at the rule files and answer `otelmon query`: neither a slow disk nor an impatient
-person delays a tick. All are daemon threads: an app that is killed is not held up by its monitor, and what they owe is
-in the state directory.
+All processes of a service that share a state directory measure; one of them evaluates and pages over the counts of all
+(a `Term`), the others leave theirs and are ready to take over. All threads are daemons: an app that is killed is not
+held up by its monitor, and what they owe is in the state directory.
 """
 
 from __future__ import annotations
@@ -13,14 +12,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.clock import Clock
 from otelmon.collect.pipeline import open_pipeline
 from otelmon.config.settings import Settings
-from otelmon.faults import Faults
+from otelmon.errors import StateError
+from otelmon.faults import Faults, logger
 from otelmon.instrument.eventloop import EventLoopLag
 from otelmon.instrument.exemplars import EXEMPLARS
 from otelmon.instrument.host import HostSampler
@@ -28,25 +30,25 @@ from otelmon.instrument.portable import settle
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.instrument.requests import RequestMiddleware
 from otelmon.instrument.sources import SOURCES
-from otelmon.runtime.by_hand import ByHand
-from otelmon.runtime.reload import Reloader, RuleFiles
+from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
+from otelmon.runtime.ticks import Ticks
 from otelmon.runtime.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
     from otelmon.runtime.assemble import Assembly
-    from otelmon.runtime.control import ControlServer
-    from otelmon.runtime.engine import Engine
+    from otelmon.runtime.member import Member
+    from otelmon.runtime.term import Term
 
-# How soon an acknowledgement made by another process is seen.
-_POLL_SECONDS = 1.0
-# How often the outbox's depth is read for the metrics.
-_LOOK_SECONDS = 5.0
 _LEAST_TOLERANCE_SECONDS = 10.0
 # To let files and connections go, also when the time of a stop is over.
 _LEAST_CLOSE_SECONDS = 1.0
-# How often the configuration and the rule files are looked at; a change counts once they were the same twice.
-_FILES_SECONDS = 2.0
+# How soon the process that evaluates is asked again, where it did not answer.
+_ASK_AGAIN_SECONDS = 0.25
+# How often in an interval a process that does not evaluate leaves its counts: that much later they may be seen.
+_COUNTS_AN_INTERVAL = 3
+# How long the evaluating process may take to answer for another one.
+_ASK_SECONDS = 2.0
 
 
 class Watch:
@@ -66,14 +68,17 @@ class Watch:
         middlewares: Sequence[RequestMiddleware],
         clock: Clock,
         faults: Faults,
+        ticks: Ticks,
         rule_files: RuleFiles | None = None,
         on_reload: Callable[[Settings], None] = lambda _: None,
+        idle_seconds: float = 0.0,
     ) -> None:
+        """``idle_seconds`` is how long it measures before it does anything else."""
         self._settings = settings
         self._rule_files = rule_files
         self._on_reload = on_reload
-        self._control: ControlServer | None = None
         self._pages = pages
+        self._idle_seconds = idle_seconds
         self._recorder = recorder
         self._clock = clock
         self._faults = faults
@@ -81,12 +86,15 @@ class Watch:
         tolerance = max(_LEAST_TOLERANCE_SECONDS, 2 * settings.interval_seconds)
         self._time = Timekeeper(clock, tolerance_seconds=tolerance)
         self._time_lock = threading.Lock()
+        self._ticks = ticks
+        ticks.begin()
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._deliver = threading.Event()
         self._ready = threading.Event()
         self._by_hand: deque[ByHand] = deque()
         self._assembly: Assembly | None = None
+        self._term: Term | None = None
+        self._member: Member | None = None
         self._threads: list[threading.Thread] = []
         self._pipeline = open_pipeline(
             service_name=settings.service, host=settings.instance, environment=settings.environment, faults=faults
@@ -119,33 +127,64 @@ class Watch:
         self._wake.set()
 
     def snapshot(self, *, wait_seconds: float) -> Snapshot:
-        """The vital signs now; empty when the engine is not there within the time given."""
+        """The vital signs now, of all processes; empty when no engine is there within the time given."""
+        deadline = self._clock.monotonic() + wait_seconds
         self._ready.wait(wait_seconds)
-        return Snapshot() if self._assembly is None else self._assembly.engine.snapshot(self._now())
+        for _ in range(max(1, int(wait_seconds / _ASK_AGAIN_SECONDS))):
+            assembly = self._assembly
+            found = self._asked() if assembly is None else assembly.engine.snapshot(self._now())
+            # Between two terms, or where the process that evaluates is busy, nobody answers for a moment.
+            over = self._clock.monotonic() >= deadline
+            if found is not None or over or self._stop.wait(_ASK_AGAIN_SECONDS):
+                return found or Snapshot()
+        return Snapshot()
 
     def stop(self, timeout_seconds: float) -> None:
         """End the threads; deliver what is due and export once more within the time given."""
         deadline = self._clock.monotonic() + timeout_seconds
         self._stop.set()
         self._wake.set()
-        self._deliver.set()
-        if self._control is not None:
-            self._control.wake()
-        if self._assembly is not None:
-            self._assembly.gatherer.wake()
+        if self._term is not None:
+            self._term.end()
         for lag in self._lags:
             lag.stop()
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock.monotonic()))
-        if self._assembly is not None:
-            remaining = max(0.0, deadline - self._clock.monotonic())
-            close = partial(self._assembly.close, remaining)
-            # In a thread, because a page that is begun in time may hang for longer than a stop may take.
-            closing = threading.Thread(target=self._guard, args=("stop", close), name="otelmon-stop", daemon=True)
-            closing.start()
-            closing.join(max(_LEAST_CLOSE_SECONDS, remaining))
+        if self._term is not None:
+            self._term.join(deadline)
+        # In a thread, because a page that is begun in time may hang for longer than a stop may take.
+        remaining = max(0.0, deadline - self._clock.monotonic())
+        closing = threading.Thread(target=self._close, args=(remaining,), name="otelmon-stop", daemon=True)
+        closing.start()
+        closing.join(max(_LEAST_CLOSE_SECONDS, remaining))
         SOURCES.end()
         self._pipeline.close()
+        if not any(thread.is_alive() for thread in self._threads):
+            # All of it was left in the state directory; whoever watches next in this process begins at zero.
+            self._recorder.forget()
+            self._recorder.start_at = self._clock.now()
+
+    def inherited(self) -> None:
+        """This is a forked child, which has a watching of its own: measure nothing for the parent's."""
+        self._guard("fork", self._pipeline.close)
+
+    def _close(self, timeout_seconds: float) -> None:
+        if self._assembly is not None and self._term is not None and not self._term.lost:
+            self._guard("stop", partial(self._assembly.close, timeout_seconds))
+        if self._member is not None:
+            self._guard("stop", self._member.close)
+
+    def _asked(self) -> Snapshot | None:
+        """The vital signs as the process that evaluates has them; None where it does not answer."""
+        from otelmon.runtime.control import ask
+
+        if self._member is None:
+            return None
+        try:
+            said = ask(self._settings.state_dir, {"verb": "snapshot"}, timeout_seconds=_ASK_SECONDS)["snapshot"]
+            return Snapshot(**{field.name: said.get(field.name) for field in fields(Snapshot)})
+        except (StateError, AttributeError, KeyError):
+            return None  # between two terms, or an evaluating process of another version
 
     def _now(self) -> float:
         """The engine's time in unix seconds; a jump of the wall clock is handed to the engine."""
@@ -161,60 +200,124 @@ class Watch:
         thread.start()
 
     def _run(self) -> None:
+        if self._idle_seconds:
+            self._clock.wait(self._stop, self._idle_seconds)
         try:
-            from otelmon.runtime.assemble import assemble
+            from otelmon.runtime.member import join
 
-            assembly = assemble(
+            member = self._member = join(
                 self._settings,
-                pages=self._pages,
                 pipeline=self._pipeline,
                 recorder=self._recorder,
+                clock=self._clock,
+                faults=self._faults,
+            )
+            if member.export is not None:
+                self._spawn("otelmon-export", partial(self._run_export, member))
+            while self._is_evaluator(member):
+                self._evaluate(member)
+                if self._stop.is_set():
+                    return
+        except Exception as error:  # noqa: BLE001 (the app must serve on without us)
+            self._faults.add("start", "otelmon could not start; the app runs without it", error)
+            self._ready.set()
+
+    def _is_evaluator(self, member: Member) -> bool:
+        """Leave the counts until this process is the one that evaluates; false where it is stopped before."""
+        if member.lease is None or member.lease.take():
+            return True
+        self._ready.set()
+        next_at = self._clock.monotonic()
+        while not self._stop.is_set():
+            remaining = next_at - self._clock.monotonic()
+            if remaining <= 0:
+                self._guard("collect", partial(self._leave, member))
+                next_at = self._clock.monotonic() + self._interval_seconds / _COUNTS_AN_INTERVAL
+            elif self._clock.wait(self._wake, min(member.lease.ask_seconds, remaining)):
+                self._wake.clear()
+            self._guard("process_alert", partial(self._hand_on, member))
+            if not self._stop.is_set() and member.lease.take():
+                logger.info("otelmon: this process of the service evaluates and pages from now on")
+                return True
+        # What was measured and put in since belongs to this run.
+        self._guard("collect", partial(self._leave, member))
+        self._guard("process_alert", partial(self._hand_on, member))
+        return False
+
+    def _evaluate(self, member: Member) -> None:
+        """A term: evaluate and page until another process does or the app stops."""
+        from otelmon.runtime.assemble import assemble
+        from otelmon.runtime.term import Term
+
+        settings = self._renewed()
+        term = self._term = Term(
+            settings,
+            lease=member.lease,
+            wake=self._wake,
+            now=self._now,
+            clock=self._clock,
+            faults=self._faults,
+            ticks=self._ticks,
+            pages=self._pages,
+            meter=self._pipeline.meter,
+            export=member.export,
+            rule_files=self._rule_files,
+            on_reload=self._on_reload,
+        )
+        try:
+            assembly = assemble(
+                settings,
+                member,
+                pages=self._pages,
+                pipeline=self._pipeline,
                 sample_host=self._sample_host,
                 clock=self._clock,
                 faults=self._faults,
                 at=self._now(),
             )
-        except Exception as error:  # noqa: BLE001 (the app must serve on without us)
-            self._faults.add("start", "otelmon could not start; the app runs without it", error)
-            self._ready.set()
-            return
+        except BaseException:
+            term.end()
+            if member.lease is not None:
+                member.lease.release()
+            raise
         # Loading leaves so many new objects that Python would soon look through them all, in the middle of a request:
         # better now, while the app starts.
         gc.collect()
         assembly.engine.by_hand = self._by_hand
         self._assembly = assembly
         self._ready.set()
-        self._spawn("otelmon-delivery", partial(self._run_delivery, assembly))
-        assembly.gatherer.on_found = self._wake.set
-        self._spawn("otelmon-evidence", partial(assembly.gatherer.run, self._stop))
-        if assembly.export is not None:
-            self._spawn("otelmon-export", partial(self._run_export, assembly))
-        self._spawn_control(assembly)
-        self._run_ticks(assembly.engine)
+        if self._stop.is_set():
+            term.end()
+        term.run(assembly)
+        if term.lost:
+            self._assembly = None
+            # What still looks at the outbox must not find it closed.
+            term.join(self._clock.monotonic() + _LEAST_CLOSE_SECONDS)
+            self._guard("stop", partial(assembly.close, 0.0))
+            member.end_term()
 
-    def _spawn_control(self, assembly: Assembly) -> None:
-        """What people change and ask while the app runs: rule files, and the socket of `otelmon query`."""
-        from otelmon.runtime.answers import Answers
-        from otelmon.runtime.control import ControlServer
+    def _renewed(self) -> Settings:
+        """The settings with the rules as they are now: another process may have taken up others."""
+        if self._rule_files is None:
+            return self._settings
+        before = self._rule_files.settings
+        settings = self._rule_files.renewed()
+        if settings is not before:
+            self._on_reload(settings)
+        return settings
 
-        engine, reloader = assembly.engine, None
-        if self._rule_files is not None:
+    def _leave(self, member: Member) -> None:
+        self._renewed()
+        self._sample_host()
+        member.collector.count(self._now())
+        member.collector.leave()
+        self._ticks.stand_by(self._now())
 
-            def on_reload(settings: Settings) -> None:
-                assembly.notes.reloaded(self._now())
-                self._on_reload(settings)
-
-            reloader = Reloader(self._rule_files, engine, now=self._now, on_reload=on_reload, faults=self._faults)
-            self._spawn("otelmon-files", partial(self._run_files, reloader))
-        answers = Answers(engine, reloader, now=self._now, monotonic=self._clock.monotonic, delivery=assembly.delivery)
-        self._control = ControlServer(
-            self._settings.state_dir, answers.answer, clock=self._clock, stop=self._stop, faults=self._faults
-        )
-        self._spawn("otelmon-control", self._control.run)
-
-    def _run_files(self, reloader: Reloader) -> None:
-        while not self._clock.wait(self._stop, _FILES_SECONDS):
-            self._guard("reload", reloader.poll)
+    def _hand_on(self, member: Member) -> None:
+        """Let the process that evaluates handle what was put in here."""
+        while self._by_hand and member.disk is not None:
+            member.disk.ask(self._by_hand[0], datetime.fromtimestamp(self._now(), UTC))
+            self._by_hand.popleft()
 
     def _sample_host(self) -> None:
         self._host.sample()
@@ -223,46 +326,13 @@ class Watch:
         for lag in self._lags:
             lag.sample()
 
-    def _run_ticks(self, engine: Engine) -> None:
-        next_at = self._clock.monotonic()
-        while not self._stop.is_set():
-            remaining = next_at - self._clock.monotonic()
-            if remaining <= 0:
-                self._guard("tick", lambda: engine.tick(self._now()))
-                # A tick that took longer than the interval is followed by the next whole one, not by a burst.
-                passed = self._clock.monotonic() - next_at
-                next_at += self._interval_seconds * (1 + passed // self._interval_seconds)
-                self._deliver.set()
-            elif self._clock.wait(self._wake, min(_POLL_SECONDS, remaining)):
-                self._wake.clear()
-            self._guard("requests", lambda: self._take_requests(engine))
-        # What was measured since the last tick, and values put in just now, belong to this run.
-        self._guard("requests", lambda: self._take_requests(engine))
-        self._guard("tick", lambda: engine.tick(self._now()))
-
-    def _take_requests(self, engine: Engine) -> None:
-        if engine.take_requests(self._now()):
-            self._deliver.set()
-
-    def _run_delivery(self, assembly: Assembly) -> None:
-        look_at = self._clock.monotonic()
-        while not self._stop.is_set():
-            self._clock.wait(self._deliver, _POLL_SECONDS)
-            self._deliver.clear()
-            for worker in assembly.workers:
-                at = datetime.fromtimestamp(self._now(), UTC)
-                self._guard("delivery", partial(worker.deliver_due, at, stop=self._stop))
-            if self._clock.monotonic() >= look_at:
-                look_at = self._clock.monotonic() + _LOOK_SECONDS
-                self._guard("delivery", partial(assembly.delivery.look, datetime.fromtimestamp(self._now(), UTC)))
-
-    def _run_export(self, assembly: Assembly) -> None:
-        if assembly.export is None:
+    def _run_export(self, member: Member) -> None:
+        if member.export is None:
             return
-        while not self._clock.wait(self._stop, assembly.export.interval_seconds):
-            latest = assembly.engine.collector.latest
+        while not self._clock.wait(self._stop, member.export.interval_seconds):
+            latest = member.collector.latest
             if latest is not None:
-                self._guard("export", partial(assembly.export.export, latest))
+                self._guard("export", partial(member.export.export, latest))
 
     def _guard(self, kind: str, action: Callable[[], object]) -> None:
         try:

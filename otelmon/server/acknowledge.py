@@ -7,19 +7,16 @@ POST leaves a request in the inbox, as `otelmon ack` does, so any process that s
 from __future__ import annotations
 
 import threading
-from base64 import b64encode
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from otelmon.clock import Clock
 from otelmon.errors import StateError
@@ -28,7 +25,9 @@ from otelmon.incidents.model import Acknowledge, IncidentState
 from otelmon.instrument.lifecycle import Receive, Scope, Send
 from otelmon.paging.text import Context
 from otelmon.server.links import Claim, Links, Verdict, judge
-from otelmon.server.mount import ACKNOWLEDGE_PATH, in_thread
+from otelmon.server.look import Look
+from otelmon.server.mount import ACKNOWLEDGE_PATH
+from otelmon.server.slots import BUSY, BusyError, Slots
 from otelmon.server.view import View, person, view_of
 from otelmon.storage.store import Storage
 
@@ -37,17 +36,14 @@ WAIT_SECONDS = 3.0
 
 _LOOK_SECONDS = 0.1
 _LONGEST_BODY = 4096
-_MOST_AT_ONCE = 8
 _COOKIE = "otelmon_name"
 _COOKIE_SECONDS = 365 * 24 * 3600
 _FORM = "application/x-www-form-urlencoded"
 _STATUS = {Verdict.FORGED: 403, Verdict.UNKNOWN: 404, Verdict.EXPIRED: 410, Verdict.OUTDATED: 410}
 _SHOWN = (Verdict.VALID, Verdict.ACKNOWLEDGED, Verdict.RESOLVED)
-_BUSY = "Too many pages are being read at once. Try again in a moment."
 _NO_STATE = "otelmon cannot read or write its state just now. Try again in a moment."
 _NO_FORM = "This is no form of this page. Open the link again."
 _NO_NAME = "Say who you are, so that the others know."
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +53,6 @@ class _Seen:
     verdict: Verdict
     view: View | None = None
     pending: str = ""
-
-
-class _BusyError(Exception):
-    """As many threads read the state as may."""
 
 
 class AcknowledgePage:
@@ -85,14 +77,8 @@ class AcknowledgePage:
         self._clock = clock
         self._faults = faults
         self._links: Links | None = None
-        self._slots = threading.BoundedSemaphore(_MOST_AT_ONCE)
-        environment = Environment(
-            loader=PackageLoader("otelmon.server"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-            lstrip_blocks=True,
-        )  # fmt: skip
-        self._template = environment.get_template("acknowledge.html")
-        self._style = environment.get_template("style.css").render()
-        self._headers = _headers(self._style)
+        self._slots = Slots()
+        self._pages = Look()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -109,18 +95,18 @@ class AcknowledgePage:
 
     async def _answer(self, request: Request, token: str) -> Response:
         if request.method not in ("GET", "HEAD", "POST"):
-            return Response(status_code=405, headers={**self._headers, "Allow": "GET, HEAD, POST"})
+            return Response(status_code=405, headers={**self._pages.headers, "Allow": "GET, HEAD, POST"})
         try:
             if self._links is None:
-                self._links = await self._in_slot(self._made_links)
+                self._links = await self._slots.run(self._made_links)
             claim = self._links.read(token)
             if claim is None:
                 return self._page(request, _Seen(verdict=Verdict.FORGED))
             if request.method == "POST":
                 return await self._post(request, token, claim)
-            return self._page(request, await self._in_slot(partial(self._look, claim)))
-        except _BusyError:
-            return self._notice(503, _BUSY)
+            return self._page(request, await self._slots.run(partial(self._look, claim)))
+        except BusyError:
+            return self._notice(503, BUSY)
         except StateError as error:
             self._faults.add("own_pages", "the acknowledge page cannot use the state", error)
             return self._notice(503, _NO_STATE)
@@ -139,12 +125,12 @@ class AcknowledgePage:
             return self._notice(400, _NO_FORM)
         by = person(fields.get("name", [""])[0])
         if not by:
-            return self._page(request, await self._in_slot(partial(self._look, claim)), problem=_NO_NAME)
-        seen = await self._in_slot(partial(self._take, claim, by))
+            return self._page(request, await self._slots.run(partial(self._look, claim)), problem=_NO_NAME)
+        seen = await self._slots.run(partial(self._take, claim, by))
         if seen.verdict is not Verdict.VALID or seen.pending:
             return self._page(request, seen)
         # Back by a GET, so that reloading the page sends nothing again; relative, whatever a proxy makes of paths.
-        response = RedirectResponse(token, status_code=303, headers=self._headers)
+        response = RedirectResponse(token, status_code=303, headers=self._pages.headers)
         response.set_cookie(
             _COOKIE,
             quote(by, safe=""),
@@ -155,15 +141,6 @@ class AcknowledgePage:
             samesite="lax",
         )
         return response
-
-    async def _in_slot(self, call: Callable[[], _Value]) -> _Value:
-        """Run what reads the state in a thread; only so many at once, whatever comes in."""
-        if not self._slots.acquire(blocking=False):
-            raise _BusyError
-        try:
-            return await in_thread(call)
-        finally:
-            self._slots.release()
 
     def _made_links(self) -> Links:
         with self._open_state() as storage:
@@ -222,19 +199,4 @@ class AcknowledgePage:
         return self._rendered(status, verdict="NONE", words=words, view=None, pending="", name="", problem="")
 
     def _rendered(self, status: int, **values: Any) -> Response:
-        text = self._template.render(style=self._style, service=self._about.service, **values)
-        return HTMLResponse(text, status_code=status, headers=self._headers)
-
-
-def _headers(style: str) -> dict[str, str]:
-    digest = b64encode(sha256(style.encode()).digest()).decode()
-    only_ours = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'self'"
-    return {
-        "Content-Security-Policy": f"{only_ours}; base-uri 'none'; frame-ancestors 'none'",
-        "Cache-Control": "no-store",
-        "X-Robots-Tag": "noindex, nofollow, noarchive",
-        "X-Frame-Options": "DENY",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Opener-Policy": "same-origin",
-    }
+        return self._pages.page("acknowledge.html", status, service=self._about.service, **values)

@@ -14,6 +14,9 @@ from otelmon.instrument.own_pages import OwnPages
 ACKNOWLEDGE_PATH = "/otelmon/ack/"
 """Below this path, itself below the public address, are the pages where incidents are acknowledged."""
 
+RUNBOOKS_PATH = "/otelmon/runbooks/"
+"""Below this path, by their names, are the runbooks."""
+
 _FAULT = "own_pages"
 _Value = TypeVar("_Value")
 
@@ -38,7 +41,7 @@ def mounted(public_url: str, load: Callable[[], ASGIApp], faults: Faults) -> Own
     They are answered below the path of ``public_url``, and without it too, as a proxy that strips it asks.
     """
     path = urlsplit(public_url).path.rstrip("/")
-    prefixes = tuple(dict.fromkeys((path + ACKNOWLEDGE_PATH, ACKNOWLEDGE_PATH)))
+    prefixes = tuple(dict.fromkeys(base + own for base in (path, "") for own in (ACKNOWLEDGE_PATH, RUNBOOKS_PATH)))
     return OwnPages(prefixes=prefixes, answer=_Door(load, faults))
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from otelmon.duration import format_duration
 from otelmon.incidents.model import Event, Incident
-from otelmon.paging.text import Context, triggered_message
+from otelmon.paging.text import Context, steps_of, triggered_message
 from otelmon.paging.visible import clean, clip, one_line
 
 NAME_LIMIT = 80
@@ -63,7 +63,11 @@ class View:
 def view_of(incident: Incident, *, about: Context, at: datetime) -> View:
     """The incident as it stands at ``at``; ``about`` is what its pages say of where they come from."""
     here = Context(
-        service=about.service, environment=about.environment, instance=about.instance, runbooks=about.runbooks
+        service=about.service,
+        environment=about.environment,
+        instance=about.instance,
+        runbooks=about.runbooks,
+        served_runbook=about.served_runbook,
     )
     message = triggered_message(incident, about=here, mentions=(), at=at)
     facts = [(field.name, field.value) for field in message.fields if field.name not in _SAID_ELSEWHERE]
@@ -80,7 +84,7 @@ def view_of(incident: Incident, *, about: Context, at: datetime) -> View:
         acknowledged="" if incident.acknowledged_at is None else _moment(incident.acknowledged_at),
         text=_text(message.description),
         facts=tuple((_line(name), _text(value)) for name, value in facts[:_MOST_FACTS]),
-        steps=tuple(_pieces(step) for step in about.first_steps(incident.lead.name)),
+        steps=tuple(_pieces(step) for step in steps_of(incident.lead, about)),
         runbook=message.link if _WEB.fullmatch(message.link) else "",
         timeline=tuple(_timeline_line(event) for event in shown),
         omitted=len(incident.timeline) - len(shown),

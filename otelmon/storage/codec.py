@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.alerts.model import Alert, AlertState, TransitionReason
 from otelmon.incidents.model import (
     Acknowledge,
@@ -307,7 +308,7 @@ def _decode_paged_alert(plain: Mapping[str, Any]) -> PagedAlert:
     )
 
 
-def encode_request(body: RequestBody) -> tuple[str, Plain]:
+def encode_request(body: RequestBody | ByHand) -> tuple[str, Plain]:
     """The kind of a request, and the request as JSON's types."""
     match body:
         case Acknowledge():
@@ -318,9 +319,11 @@ def encode_request(body: RequestBody) -> tuple[str, Plain]:
             return "silence", encode_silence(body.silence)
         case ExpireSilence():
             return "expire", {"silence_id": body.silence_id, "by": body.by}
+        case ByHand():
+            return "by_hand", {"name": body.name, "value": body.value, "context": dict(body.context)}
 
 
-def decode_request(kind: str, plain: Mapping[str, Any]) -> RequestBody | None:
+def decode_request(kind: str, plain: Mapping[str, Any]) -> RequestBody | ByHand | None:
     """The request that was encoded; None where a newer version asked for what this one cannot do."""
     match kind:
         case "acknowledge":
@@ -331,6 +334,8 @@ def decode_request(kind: str, plain: Mapping[str, Any]) -> RequestBody | None:
             return AddSilence(silence=decode_silence(plain))
         case "expire":
             return ExpireSilence(silence_id=plain["silence_id"], by=plain["by"])
+        case "by_hand":
+            return ByHand(name=plain["name"], value=plain["value"], context=plain["context"])
     return None
 
 

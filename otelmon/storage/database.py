@@ -8,7 +8,7 @@ import struct
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from threading import RLock
 from typing import Any, Protocol, Self, TypeVar
@@ -16,8 +16,9 @@ from typing import Any, Protocol, Self, TypeVar
 from pydantic import SecretStr
 from sqlalchemy import Connection, delete, select, update
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.alerts.model import Alert
-from otelmon.errors import StateError
+from otelmon.errors import LostLeaseError, StateError
 from otelmon.incidents.ids import typed_id
 from otelmon.incidents.model import Change, Incident, RequestBody
 from otelmon.incidents.noted import Noted, with_noted
@@ -29,7 +30,7 @@ from otelmon.oncall.stored import StoredOverride
 from otelmon.paging.model import Outcome, OwedPage, Page
 from otelmon.sample import Sample
 from otelmon.storage import escalations as escalation_table
-from otelmon.storage import history, outbox, passing
+from otelmon.storage import history, lease, outbox, passing
 from otelmon.storage import incidents as incident_tables
 from otelmon.storage import oncall as oncall_tables
 from otelmon.storage.codec import (
@@ -45,8 +46,9 @@ from otelmon.storage.codec import (
     printable,
     to_json,
 )
+from otelmon.storage.lease import Moment
 from otelmon.storage.store import Backlog, Delivery, Depth, PageState, Ping, Rejection, Request, Restored
-from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS
+from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS, TOTALS
 
 # Incidents resolved so long before the last save may still be reopened; the step forgets them sooner.
 _RECENT_MICROSECONDS = 24 * 3600 * 1_000_000
@@ -56,6 +58,9 @@ _SECRET_BYTES = 32
 _TOLD = "shifts_told"
 _NOTED = "noted"
 _BATCH = 500
+_TOTALS = "processes"
+# No lease has it: they count from 1.
+_NO_TOKEN = 0
 _Value = TypeVar("_Value")
 
 
@@ -80,6 +85,8 @@ class DatabaseStorage:
         # One call at a time: the numbers of the series below belong to one transaction.
         self._lock = RLock()
         self._numbers = history.SeriesNumbers()
+        # Of the lease, once it was asked for: from then on whoever does not hold it cannot write for the monitor.
+        self._token: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -113,16 +120,16 @@ class DatabaseStorage:
                 told=None if told is None else oncall_tables.decode_told(told),
             )
 
-    def samples(self, since: float) -> Iterator[Sample]:
-        """The samples at ``since`` or later, in the order of their time."""
+    def samples(self, since: float, *, lasting_since: float | None = None) -> Iterator[Sample]:
+        """The samples at ``since`` or later (lasting ones from ``lasting_since`` on), in the order of their time."""
         with self._lock, self._database.reading() as connection:
-            numbers = history.tick_numbers(connection, since)
+            parts = history.parts(connection, since, since if lasting_since is None else lasting_since)
             labels = history.series_labels(connection)
-        for number in numbers:
-            # One tick at a time, so that reading a long window holds up nobody.
+        for part in parts:
+            # One part at a time, so that reading a long window holds up nobody.
             with self._lock, self._database.reading() as connection:
                 try:
-                    samples = list(history.read(connection, number, labels, since))
+                    samples = list(history.read(connection, part, labels))
                 except (ValueError, struct.error, zlib.error) as error:
                     raise StateError(f"saved samples cannot be read: {error}") from error
             yield from samples
@@ -136,6 +143,7 @@ class DatabaseStorage:
         incidents: Iterable[Incident] = (),
         pages: Sequence[Page] = (),
         samples: Sequence[Sample] = (),
+        lasting: Sequence[Sample] = (),
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
         escalations: Mapping[str, Escalation | None] | None = None,
@@ -144,7 +152,7 @@ class DatabaseStorage:
         """Saves what a tick decided: state and outbox in one transaction."""
         with self._lock:
             try:
-                with self._database.writing() as connection:
+                with self._fenced() as connection:
                     _write_alerts(connection, alerts)
                     incident_tables.write(connection, changes, incidents)
                     incident_tables.write_silences(connection, silences)
@@ -155,6 +163,7 @@ class DatabaseStorage:
                     history.append(connection, self._numbers, samples)
                     if told is not None:
                         _write_meta(connection, _TOLD, oncall_tables.encode_told(told))
+                    history.append(connection, self._numbers, lasting, lasting=True)
                     _write_meta(connection, _SAVED_AT, str(micros(at)))
             except BaseException:
                 self._numbers.rolled_back()
@@ -166,12 +175,12 @@ class DatabaseStorage:
     ) -> list[OwedPage]:
         """Pages to send now, nobody else's until the lease ends; most urgent first."""
         lease_until = micros(at + timedelta(seconds=lease_seconds))
-        with self._lock, self._database.writing() as connection:
+        with self._lock, self._fenced() as connection:
             return outbox.claim(connection, micros(at), lease_until, limit, targets)
 
     def record(self, page_id: str, outcome: Outcome, at: datetime, *, fallback: Sequence[str] = ()) -> None:
         """What became of a claimed page; one that was rejected is owed to the fallback."""
-        with self._lock, self._database.writing() as connection:
+        with self._lock, self._fenced() as connection:
             outbox.record(connection, page_id, outcome, micros(at), fallback)
 
     def pass_on_late(self, at: datetime, *, fallback: Sequence[str]) -> int:
@@ -179,7 +188,7 @@ class DatabaseStorage:
         with self._lock, self._database.reading() as connection:
             if not passing.any_late(connection, micros(at)):
                 return 0
-        with self._lock, self._database.writing() as connection:
+        with self._lock, self._fenced() as connection:
             return outbox.pass_on_late(connection, fallback, micros(at))
 
     def backlog(self, at: datetime) -> dict[str, Backlog]:
@@ -207,7 +216,7 @@ class DatabaseStorage:
             oldest_due_at=None if oldest is None else instant(oldest),
         )
 
-    def ask(self, body: RequestBody, at: datetime) -> str:
+    def ask(self, body: RequestBody | ByHand, at: datetime) -> str:
         """Leaves a request for the running monitor; the request's id."""
         id_ = uuid.uuid4().hex
         kind, plain = encode_request(body)
@@ -297,25 +306,74 @@ class DatabaseStorage:
         by = round(seconds * 1_000_000)
         unsent = PAGES.c.state.in_([PageState.DUE, PageState.CLAIMED])
         moved = {name: PAGES.c[name] + by for name in ("due_at", "lease_until", "decided_at")}
-        with self._lock, self._database.writing() as connection:
+        with self._lock, self._fenced() as connection:
             connection.execute(update(PAGES).where(unsent).values(moved))
             history.shift(connection, seconds)
 
-    def prune(self, *, samples_before: float, finished_before: datetime) -> None:
+    def prune(self, *, samples_before: float, finished_before: datetime, lasting_before: float | None = None) -> None:
         """Deletes old samples, and incidents resolved before the instant with all that was sent for them."""
         before = micros(finished_before)
         unsent = select(PAGES.c.incident_id).where(PAGES.c.state.in_([PageState.DUE, PageState.CLAIMED]))
         kept = select(INCIDENTS.c.id)
-        with self._lock, self._database.writing() as connection:
-            history.prune(connection, self._numbers, samples_before)
+        with self._lock, self._fenced() as connection:
+            lasting = samples_before if lasting_before is None else lasting_before
+            history.prune(connection, self._numbers, samples_before, lasting)
             incident_tables.prune(connection, before, unsent)
             done = (PAGES.c.finished_at < before) & PAGES.c.incident_id.not_in(kept)
             connection.execute(delete(PAGES).where(done))
+
+    def take_lease(self, holder: str, now: Moment, seconds: float) -> bool:
+        """Takes the lease for so many seconds; false, without a write, where somebody else has it."""
+        with self._lock:
+            with self._database.reading() as connection:
+                free = lease.is_free(connection, holder, now, seconds)
+            token = None
+            if free:
+                with self._database.writing() as connection:
+                    token = lease.take(connection, holder, now, seconds)
+            self._token = _NO_TOKEN if token is None else token
+            return token is not None
+
+    def renew_lease(self, now: Moment, seconds: float) -> bool:
+        """Holds the lease for so many seconds from now; false where somebody else has taken it since."""
+        try:
+            with self._lock, self._fenced() as connection:
+                lease.renew(connection, now, seconds)
+        except LostLeaseError:
+            return False
+        return True
+
+    def release_lease(self) -> None:
+        """Gives the lease up, so that another process takes over at once; nothing happens where it is not held."""
+        with self._lock:
+            token, self._token = self._token, _NO_TOKEN
+            if token:
+                with self._database.writing() as connection:
+                    lease.release(connection, token)
+
+    def totals(self) -> str:
+        """What processes that have ended had counted; empty where nothing was kept."""
+        with self._lock, self._database.reading() as connection:
+            return connection.scalar(select(TOTALS.c.body).where(TOTALS.c.name == _TOTALS)) or ""
+
+    def keep_totals(self, body: str) -> None:
+        """Keeps what processes that have ended had counted, in place of what was kept before."""
+        with self._lock, self._fenced() as connection:
+            connection.execute(delete(TOTALS).where(TOTALS.c.name == _TOTALS))
+            connection.execute(TOTALS.insert().values(name=_TOTALS, body=body))
 
     def close(self) -> None:
         """Gives up files and connections."""
         with self._lock:
             self._database.close()
+
+    @contextmanager
+    def _fenced(self) -> Iterator[Connection]:
+        """A transaction that writes, unless another process holds the lease by now: LostLeaseError then."""
+        with self._database.writing() as connection:
+            if self._token is not None:
+                lease.check(connection, self._token)
+            yield connection
 
 
 def _decoded(decode: Callable[[Mapping[str, Any]], _Value], body: str) -> _Value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import Connection, delete, func, select, update
@@ -74,18 +75,35 @@ class SeriesNumbers:
         self._numbers.update(self._new)
 
 
-def append(connection: Connection, numbers: SeriesNumbers, samples: Sequence[Sample]) -> None:
-    """Saves the samples of one tick."""
+def append(connection: Connection, numbers: SeriesNumbers, samples: Sequence[Sample], *, lasting: bool = False) -> None:
+    """Saves the samples of one tick, all of them lasting or none."""
     if not samples:
         return
     blob, first_at, last_at = pack(numbers.of(connection, samples), samples)
-    connection.execute(TICKS.insert().values(first_at=first_at, last_at=last_at, shifted=0.0, samples=blob))
+    row = {"first_at": first_at, "last_at": last_at, "shifted": 0.0, "samples": blob, "lasting": lasting}
+    connection.execute(TICKS.insert().values(row))
 
 
-def tick_numbers(connection: Connection, since: float) -> list[int]:
-    """The ticks that have a sample at ``since`` or later, in the order of their time."""
-    wanted = select(TICKS.c.number).where(TICKS.c.last_at >= since).order_by(TICKS.c.first_at, TICKS.c.number)
-    return list(connection.scalars(wanted))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Ticks that are read at once, and from which instant on their samples are wanted."""
+
+    numbers: Sequence[int]
+    since: float
+
+
+def parts(connection: Connection, since: float, lasting_since: float) -> list[Part]:
+    """The ticks that have a sample at ``since`` or later, lasting ones at ``lasting_since`` or later.
+
+    In the order of their time: lasting ones first, many at a time because each has few samples; no series has samples
+    in both.
+    """
+    found = []
+    for lasting, from_, size in ((True, lasting_since, _BATCH), (False, since, 1)):
+        wanted = select(TICKS.c.number).where(TICKS.c.lasting == lasting, TICKS.c.last_at >= from_)
+        numbers = connection.scalars(wanted.order_by(TICKS.c.first_at, TICKS.c.number)).all()
+        found += [Part(numbers=numbers[start : start + size], since=from_) for start in range(0, len(numbers), size)]
+    return found
 
 
 def series_labels(connection: Connection) -> dict[int, Labels]:
@@ -94,11 +112,11 @@ def series_labels(connection: Connection) -> dict[int, Labels]:
     return {row.id: Labels(json.loads(row.labels)) for row in rows}
 
 
-def read(connection: Connection, number: int, labels: dict[int, Labels], since: float) -> Iterator[Sample]:
-    """The samples of one tick at ``since`` or later."""
-    row = connection.execute(select(TICKS.c.samples, TICKS.c.shifted).where(TICKS.c.number == number)).one_or_none()
-    if row is not None:
-        yield from (sample for sample in unpack(row.samples, labels, shifted=row.shifted) if sample.at >= since)
+def read(connection: Connection, part: Part, labels: dict[int, Labels]) -> Iterator[Sample]:
+    """The samples of some ticks."""
+    wanted = select(TICKS.c.samples, TICKS.c.shifted).where(TICKS.c.number.in_(part.numbers))
+    for row in connection.execute(wanted.order_by(TICKS.c.first_at, TICKS.c.number)):
+        yield from (sample for sample in unpack(row.samples, labels, shifted=row.shifted) if sample.at >= part.since)
 
 
 def shift(connection: Connection, seconds: float) -> None:
@@ -107,9 +125,10 @@ def shift(connection: Connection, seconds: float) -> None:
     connection.execute(update(TICKS).values(moved))
 
 
-def prune(connection: Connection, numbers: SeriesNumbers, before: float) -> None:
-    """Deletes ticks that ended before the instant, and now and then the series that no other tick has."""
-    connection.execute(delete(TICKS).where(TICKS.c.last_at < before))
+def prune(connection: Connection, numbers: SeriesNumbers, before: float, lasting_before: float) -> None:
+    """Deletes ticks that ended before the instant of their kind, and now and then the series that no other tick has."""
+    for lasting, instant in ((False, before), (True, lasting_before)):
+        connection.execute(delete(TICKS).where(TICKS.c.lasting == lasting, TICKS.c.last_at < instant))
     count = connection.scalar(select(func.count()).select_from(SERIES)) or 0
     # Finding the unused ones reads every tick: done when there may be as many of them as of the used.
     if count > 2 * numbers.used + _SPARE_SERIES:

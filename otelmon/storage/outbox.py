@@ -9,7 +9,7 @@ Functions over an open transaction. The rules, in the order in which they are ap
    or may have arrived (its answer was lost), so that nobody is left with an open page. A message about a reopened
    incident waits for the one that said it was resolved.
 3. Of several edits of one message only the latest is sent, and never two at once.
-4. What is told of shifts is dropped once it is too old to be of use.
+4. What is told of shifts, or tracked, is dropped once it is too old to be of use, and for no other reason.
 5. What a notifier does not take goes to the next of the fallback, as ``otelmon.storage.passing`` says.
 """
 
@@ -43,13 +43,13 @@ class DropReason(StrEnum):
     SILENCED = "the incident was silenced before the page was sent"
     NEVER_SENT = "the message it is about was never sent"
     REJECTED = "the message it edits was rejected"
-    LATE = "it was too late to be told of a shift"
+    LATE = "it was too late to be told"
     ARRIVED = "its first notifier took the page after all"
     SUPERSEDED = "a later edit of the same message is owed"
 
 
 WAITING = "waiting"
-_SHIFTS = 4  # what people are told of their shifts: after everything else of its severity
+_SHIFTS = 4  # what people are told of their shifts, and what only programs keep: after all else of its severity
 _LATER = {
     PageReason.REMINDER: 1,
     PageReason.SILENCE_ENDING: 1,
@@ -57,12 +57,14 @@ _LATER = {
     PageReason.HANDOVER: _SHIFTS,
     PageReason.SHIFT_NEAR: _SHIFTS,
     PageReason.SHIFTS_CHANGED: _SHIFTS,
+    PageReason.TRACKED: _SHIFTS,
 }
 # For how long it is worth telling, in microseconds.
 _WORTH_TELLING = {
     PageReason.HANDOVER.name: 3600 * 1_000_000,
     PageReason.SHIFT_NEAR.name: 3 * 3600 * 1_000_000,
     PageReason.SHIFTS_CHANGED.name: 24 * 3600 * 1_000_000,
+    PageReason.TRACKED.name: 24 * 3600 * 1_000_000,
 }
 _FINISHED = (PageState.DELIVERED, PageState.REJECTED, PageState.DROPPED)
 _UNSENT = (PageState.DUE, PageState.CLAIMED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -130,7 +131,7 @@ class _SqliteDatabase:
         except sqlite3.Error as error:
             raise StateError(f"{self.path}: {_cause(error)}") from error
         except StateError as error:
-            raise StateError(f"{self.path}: {error}") from error
+            raise type(error)(f"{self.path}: {error}") from error
 
 
 def _open(path: str | os.PathLike[str], steps: Steps, newest: int) -> _SqliteDatabase:
@@ -160,10 +161,23 @@ def _make_private(path: Path) -> None:
     """The file, empty if it is new, that nobody else can read."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _create(path)
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         path.chmod(0o600)
     except OSError as error:
         raise StateError(f"{path}: {error.strerror or error}; name another directory for the state") from error
+
+
+def _create(path: Path) -> None:
+    """An empty file, if there is none.
+
+    One that is there must not even be opened: closing it would take away the locks that SQLite holds for this process
+    (https://sqlite.org/howtocorrupt.html, 2.2). The next process to close the database would then believe to be the
+    last one and delete the write-ahead log, and what is written here later would be lost.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _check(connection: Connection) -> None:

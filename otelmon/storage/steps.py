@@ -34,7 +34,12 @@ CREATE INDEX overrides_by_end ON overrides (ends_at);
 ALTER TABLE pages ADD COLUMN instead_of VARCHAR NOT NULL DEFAULT '';
 ALTER TABLE pages ADD COLUMN passed_on BOOLEAN NOT NULL DEFAULT false;
 ALTER TABLE pages ADD COLUMN thread_id VARCHAR NOT NULL DEFAULT '';
-CREATE INDEX pages_by_first ON pages (instead_of)
+CREATE INDEX pages_by_first ON pages (instead_of);
+CREATE TABLE lease (
+    name VARCHAR NOT NULL PRIMARY KEY, holder VARCHAR NOT NULL, token BIGINT NOT NULL, boot VARCHAR NOT NULL,
+    until_monotonic FLOAT NOT NULL, until_wall FLOAT NOT NULL);
+CREATE TABLE totals (name VARCHAR NOT NULL PRIMARY KEY, body TEXT NOT NULL);
+ALTER TABLE ticks ADD COLUMN lasting BOOLEAN NOT NULL DEFAULT FALSE
 """
 
 
@@ -74,14 +79,15 @@ def _groups_and_silences(connection: Connection) -> None:
         )
 
 
-def _on_call_and_notifiers(connection: Connection) -> None:
-    """Version 3: how far escalations have come, overrides; pages that stand for others at a fallback, and threads.
+def _on_call_notifiers_and_processes(connection: Connection) -> None:
+    """Version 3: how far escalations have come, overrides; pages that stand for others at a fallback, threads.
 
-    The escalations of open incidents begin with the first tick.
+    The escalations of open incidents begin with the first tick. And who evaluates among several processes, and what
+    those had counted that have ended; samples that are kept for longer than others.
     """
     for statement in _VERSION_3.strip().split(";\n"):
         connection.execute(text(statement))
 
 
-STEPS: Steps = {2: _groups_and_silences, 3: _on_call_and_notifiers}
+STEPS: Steps = {2: _groups_and_silences, 3: _on_call_notifiers_and_processes}
 """What makes the schema of version n out of that of version n - 1. A new file is made at the newest version at once."""

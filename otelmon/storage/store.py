@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.alerts.model import Alert
 from otelmon.incidents.model import Change, Incident, RequestBody
 from otelmon.incidents.noted import Noted
@@ -21,6 +22,7 @@ from otelmon.oncall.shifts_told import Told
 from otelmon.oncall.stored import StoredOverride
 from otelmon.paging.model import Outcome, OwedPage, Page, PageAction, PageReason
 from otelmon.sample import Sample
+from otelmon.storage.lease import Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ class Request:
 
     id: str
     asked_at: datetime
-    body: RequestBody
+    body: RequestBody | ByHand
 
 
 class PageState(StrEnum):
@@ -132,8 +134,11 @@ class Storage(Protocol):
     def restore(self) -> Restored:
         """The state as it was last saved."""
 
-    def samples(self, since: float) -> Iterator[Sample]:
-        """The samples saved with an instant of ``since`` (unix seconds) or later, in the order of their time."""
+    def samples(self, since: float, *, lasting_since: float | None = None) -> Iterator[Sample]:
+        """The samples saved with an instant of ``since`` (unix seconds) or later, in the order of their time.
+
+        Those that were saved as lasting from ``lasting_since`` on, where it is given.
+        """
 
     def save(
         self,
@@ -144,6 +149,7 @@ class Storage(Protocol):
         incidents: Iterable[Incident] = (),
         pages: Sequence[Page] = (),
         samples: Sequence[Sample] = (),
+        lasting: Sequence[Sample] = (),
         taken: Sequence[str] = (),
         silences: Sequence[Silence] = (),
         escalations: Mapping[str, Escalation | None] | None = None,
@@ -155,7 +161,8 @@ class Storage(Protocol):
         them). ``changes`` writes their incidents with the alerts that they name, ``incidents`` further ones whole. A
         page whose id is known already is not owed again. ``taken`` are ids of requests that were handled, ``silences``
         those whose record changed, ``escalations`` those that changed by the ids of their incidents (None: is over),
-        ``told`` what people are told of their shifts by these pages (None: as before).
+        ``told`` what people are told of their shifts by these pages (None: as before). ``lasting`` are samples that are
+        kept for longer than others.
         """
 
     def claim(
@@ -181,7 +188,7 @@ class Storage(Protocol):
     def depth(self, at: datetime) -> Depth:
         """How many pages the outbox holds."""
 
-    def ask(self, body: RequestBody, at: datetime) -> str:
+    def ask(self, body: RequestBody | ByHand, at: datetime) -> str:
         """Leaves a request for the running monitor, from this or another process; the request's id."""
 
     def link_secret(self) -> SecretStr:
@@ -223,11 +230,33 @@ class Storage(Protocol):
     def pings(self, start: datetime, end: datetime) -> tuple[Ping, ...]:
         """Who was mentioned in pages about incidents, from one instant to another, as far as pages are kept."""
 
+    def take_lease(self, holder: str, now: Moment, seconds: float) -> bool:
+        """Takes the lease on evaluating and paging, for so many seconds; false where another holder has it.
+
+        From the first call on, what writes for the monitor (``save``, ``claim``, ``record``, ``shift``, ``prune``,
+        ``keep_totals``) raises LostLeaseError where another holder has taken over since, and writes nothing.
+        """
+
+    def renew_lease(self, now: Moment, seconds: float) -> bool:
+        """Holds the lease for so many seconds from now; false where another holder has taken it since."""
+
+    def release_lease(self) -> None:
+        """Gives the lease up at once, where it is held."""
+
+    def totals(self) -> str:
+        """What processes that have ended had counted, as it was kept; empty where nothing was."""
+
+    def keep_totals(self, body: str) -> None:
+        """Keeps what processes that have ended had counted."""
+
     def shift(self, seconds: float) -> None:
         """The wall clock jumped: whatever is due, leased or sampled moves with it."""
 
-    def prune(self, *, samples_before: float, finished_before: datetime) -> None:
-        """Deletes samples older than the instant, and incidents resolved before with all that was sent for them."""
+    def prune(self, *, samples_before: float, finished_before: datetime, lasting_before: float | None = None) -> None:
+        """Deletes samples older than the instant, and incidents resolved before with all that was sent for them.
+
+        Lasting samples go with those from before ``lasting_before`` only, where it is given.
+        """
 
     def close(self) -> None:
         """Gives up files and connections."""

@@ -157,7 +157,8 @@ SERIES = Table(
 )
 
 # One row for all samples of a save, between ``first_at`` and ``last_at``. ``shifted`` seconds are to be added to every
-# instant in the blob, because the wall clock has jumped since.
+# instant in the blob, because the wall clock has jumped since. ``lasting`` ones are kept for longer: views over
+# days.
 TICKS = Table(
     "ticks",
     METADATA,
@@ -166,5 +167,26 @@ TICKS = Table(
     Column("last_at", Float(53), nullable=False),
     Column("shifted", Float(53), nullable=False),
     Column("samples", LargeBinary, nullable=False),
+    Column("lasting", Boolean, nullable=False, server_default=false()),
     Index("ticks_by_time", "last_at"),
+)
+
+# Which of several processes evaluates and pages; see ``otelmon.storage.lease``.
+LEASE = Table(
+    "lease",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("boot", String, nullable=False),
+    Column("until_monotonic", Float(53), nullable=False),
+    Column("until_wall", Float(53), nullable=False),
+)
+
+# What processes that have ended had counted, as text: ``otelmon.collect.gathered``.
+TOTALS = Table(
+    "totals",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("body", Text, nullable=False),
 )

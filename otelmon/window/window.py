@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,18 +56,21 @@ class _Batch:
 
 
 class Window:
-    """Samples kept as long as rules look back.
+    """Samples kept as long as rules look back: ``retention_seconds``, those of metrics in ``lasting`` for longer.
 
     Samples of a series come in order of time; what is not newer than the newest is dropped and counted in
     ``out_of_order``. ``STALE`` ends a series. A sample whose ``start_at`` is new writes a zero before it, so that the
-    first value of a counter already counts as an increase. A series without a sample within ``retention_seconds`` of
-    the newest sample of all is forgotten. New series beyond ``max_series`` are refused, counted in ``overflowed`` and
+    first value of a counter already counts as an increase. A series without a sample for as long as it is kept, before
+    the newest sample of all, is forgotten. New series beyond ``max_series`` are refused, counted in ``overflowed`` and
     logged once; those that exist go on.
     """
 
-    def __init__(self, *, retention_seconds: float, max_series: int = 50_000) -> None:
-        """An empty window."""
+    def __init__(
+        self, *, retention_seconds: float, max_series: int = 50_000, lasting: Mapping[str, float] | None = None
+    ) -> None:
+        """An empty window. ``lasting`` has, by name, for how many seconds a metric's samples are kept instead."""
         self.retention_seconds = retention_seconds
+        self.lasting: Mapping[str, float] = lasting or {}
         self.max_series = max_series
         self.overflowed = 0
         self.out_of_order = 0
@@ -91,6 +94,15 @@ class Window:
     def size_bytes(self) -> int:
         """Memory of the arrays, without the labels."""
         return sum(block.size_bytes for family in self._families for block in family.blocks)
+
+    def kept_seconds(self, name: str) -> float:
+        """How long the samples of a metric are kept."""
+        return max(self.retention_seconds, self.lasting.get(name, 0.0))
+
+    @property
+    def longest_seconds(self) -> float:
+        """How long samples are kept at most."""
+        return max(self.retention_seconds, *self.lasting.values(), 0.0)
 
     def append(self, samples: Iterable[Sample]) -> None:
         """Take in samples of any series, in any order between series."""
@@ -118,13 +130,15 @@ class Window:
             batch.values.append(value)
             batch.starts.append(-math.inf if sample.start_at is None else sample.start_at)
         self.newest = newest
-        cutoff = newest - self.retention_seconds
         for family, batch in batches.items():
-            self._push(family, batch, cutoff)
+            self._push(family, batch, self._cutoff(family))
         for family, row, sample in histograms:
-            self._push_histogram(family, row, sample, cutoff)
+            self._push_histogram(family, row, sample, self._cutoff(family))
         if newest - self._expired_at > self.retention_seconds / 16:
-            self._expire(cutoff)
+            self._expire()
+
+    def _cutoff(self, family: Family) -> float:
+        return self.newest - self.kept_seconds(family.name)
 
     def _admit(self, sample: Sample) -> int | None:
         """A place for a series that is new; None when it may not have one."""
@@ -188,10 +202,10 @@ class Window:
         ):
             self.out_of_order += 1
 
-    def _expire(self, cutoff: float) -> None:
+    def _expire(self) -> None:
         self._expired_at = self.newest
         for family in self._families:
-            for labels in family.expire(cutoff):
+            for labels in family.expire(self._cutoff(family)):
                 del self._places[labels]
 
     def shift(self, seconds: float) -> None:

@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as log_messages
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as log_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as messages
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as service
 
@@ -21,6 +23,7 @@ class Received:
     def __init__(self) -> None:
         self.url = ""
         self.requests: list[messages.ExportMetricsServiceRequest] = []
+        self.logs: list[log_messages.ExportLogsServiceRequest] = []
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.refuse = 0
@@ -35,6 +38,16 @@ class Received:
                     if metric.name == name:
                         return metric
         return None
+
+    def log_records(self) -> list[Any]:
+        """Every log record so far."""
+        return [
+            record
+            for request in self.logs
+            for resource in request.resource_logs
+            for scope in resource.scope_logs
+            for record in scope.log_records
+        ]
 
 
 @contextmanager
@@ -51,7 +64,10 @@ def http_receiver() -> Iterator[Received]:
             else:
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                received.requests.append(messages.ExportMetricsServiceRequest.FromString(body))
+                if self.path.endswith("/v1/logs"):
+                    received.logs.append(log_messages.ExportLogsServiceRequest.FromString(body))
+                else:
+                    received.requests.append(messages.ExportMetricsServiceRequest.FromString(body))
                 received.paths.append(self.path)
                 received.headers.append({key.lower(): value for key, value in self.headers.items()})
                 self.send_response(200)
@@ -88,8 +104,17 @@ def grpc_receiver() -> Iterator[Received]:
             received.headers.append(dict(context.invocation_metadata()))
             return messages.ExportMetricsServiceResponse()
 
+    class LogService(log_service.LogsServiceServicer):
+        def Export(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 (the protocol's name)
+            if received.refuse:
+                received.refuse -= 1
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
+            received.logs.append(request)
+            return log_messages.ExportLogsServiceResponse()
+
     server = grpc.server(ThreadPoolExecutor(max_workers=2))
     service.add_MetricsServiceServicer_to_server(Service(), server)
+    log_service.add_LogsServiceServicer_to_server(LogService(), server)
     received.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:

@@ -71,6 +71,13 @@ def test_an_app_s_own_provider_is_used_and_never_replaced(caplog: pytest.LogCapt
     assert caplog.records == []
 
 
+@pytest.fixture
+def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What serves in the process of the tests is left alone."""
+    monkeypatch.setattr("otelmon.runtime.auto.watch_servers", lambda: None)
+
+
+@pytest.mark.usefixtures("no_servers")
 def test_a_reader_that_the_sdk_s_configuration_made_is_taken_up_and_no_second_one_added() -> None:
     """OTEL_METRICS_EXPORTER=otelmon: the SDK makes the reader, with its arguments, and puts it on its provider."""
     reader = MetricsExporter(anything="from a declarative configuration")

@@ -57,7 +57,7 @@ def take(path: Path) -> None:
                 [
                     browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
                     "--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}",
-                    "--hide-scrollbars", "--window-size=760,700", "--virtual-time-budget=3000",
+                    "--hide-scrollbars", "--window-size=760,760", "--virtual-time-budget=3000",
                     f"--screenshot={path}", discord.url,
                 ],
                 check=True, capture_output=True, timeout=60,

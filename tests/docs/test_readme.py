@@ -28,16 +28,25 @@ from otelmon.rules.load import load_rule_file
 from otelmon.rules.model import Severity
 from otelmon.runtime.answers import Answers
 from otelmon.runtime.control import SOCKET_FILE, ControlServer
+from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.reload import Reloader, RuleFiles
+from otelmon.runtime.ticks import Ticks
+from otelmon.runtime.vitals import Vitals
 from otelmon.storage.sqlite import SqliteStorage
 from otelmon.testing.discord import DiscordStandIn
 from tests.e2e.simulation import Simulation
 
 ROOT = Path(__file__).parents[2]
+FRAMEWORKS = ROOT / "examples" / "frameworks"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 YAML = [text for language, text in BLOCKS if language == "yaml"]
+# Which is which of the YAML blocks is told by how they begin, so that sections can be moved.
+CONFIGURATION, RULES, RULES_TEST, TEAM = (
+    next(text for text in YAML if text.startswith(words))
+    for words in ("# otelmon's configuration, whole", "groups:", "rule_files:", "people:")
+)
 LINES = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
 
 
@@ -75,15 +84,14 @@ def keep_an_incident(path: Path, incident_id: str) -> None:
 
 def keep_rules_and_their_test(folder: Path) -> None:
     """The README's rule file and its unit test, under the names that it gives them."""
-    (folder / "rules.yml").write_text(YAML[1], encoding="utf-8")
-    (folder / "rules_test.yml").write_text(YAML[2], encoding="utf-8")
+    (folder / "rules.yml").write_text(RULES, encoding="utf-8")
+    (folder / "rules_test.yml").write_text(RULES_TEST, encoding="utf-8")
 
 
 @pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_each_python_snippet_runs(number: int, here: Path) -> None:
-    before = "import otelmon\nasync def app(scope, receive, send): ...\n" if "wrap(app)" in PYTHON[number] else ""
-    (here / "app.py").write_text(before + PYTHON[number], encoding="utf-8")
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    (here / "app.py").write_text(PYTHON[number], encoding="utf-8")
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(FRAMEWORKS)])}
     done = subprocess.run(
         [sys.executable, "-W", "error", "app.py"],
         cwd=here,
@@ -96,24 +104,31 @@ def test_each_python_snippet_runs(number: int, here: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_what_is_shown_of_a_framework_is_the_file_that_is_served_in_the_tests() -> None:
+    shown = re.findall(r"<summary>[^<]+: ([\w/.]+)</summary>\n\n```python\n(.*?)```", README, re.DOTALL)
+    assert len(shown) >= 4
+    for file, text in shown:
+        assert text == (FRAMEWORKS / file).read_text(encoding="utf-8"), file
+
+
 def test_the_whole_configuration_is_the_one_that_init_writes(here: Path) -> None:
     assert CliRunner().invoke(command, ["init"]).exit_code == 0
-    assert (here / "otelmon.yaml").read_text(encoding="utf-8") == YAML[0]
+    assert (here / "otelmon.yaml").read_text(encoding="utf-8") == CONFIGURATION
     assert load_settings(None, environ=os.environ, directory=here).alerting_rule("cart_failures") is not None
 
 
 def test_the_rule_file_loads(here: Path) -> None:
-    (here / "rules.yml").write_text(YAML[1], encoding="utf-8")
+    (here / "rules.yml").write_text(RULES, encoding="utf-8")
     (group,) = load_rule_file(here / "rules.yml")
     assert [rule.name for rule in group.rules] == ["cart_slow"]
 
 
 def test_the_team_loads_and_nothing_is_missing_in_it(here: Path) -> None:
-    (here / "otelmon.yaml").write_text(YAML[3], encoding="utf-8")
+    (here / "otelmon.yaml").write_text(TEAM, encoding="utf-8")
     team = load_settings(None, environ=os.environ, directory=here).team
     assert team.policies.keys() == {"default"}
     assert check(team, datetime(2026, 12, 1, tzinfo=UTC)) == ()
-    commented = YAML[0].partition("# people:")[2].partition("\n\n")[0]
+    commented = CONFIGURATION.partition("# people:")[2].partition("\n\n")[0]
     (here / "otelmon.yaml").write_text("people:" + commented.replace("\n# ", "\n"), encoding="utf-8")
     whole = load_settings(None, environ=os.environ, directory=here).team
     assert whole.schedules.keys() == team.schedules.keys()
@@ -123,7 +138,7 @@ def test_the_team_loads_and_nothing_is_missing_in_it(here: Path) -> None:
 def test_the_rule_files_unit_test_passes_and_fails_when_the_rule_changes(here: Path) -> None:
     keep_rules_and_their_test(here)
     assert CliRunner().invoke(command, ["test", "rules_test.yml"]).exit_code == 0
-    (here / "rules.yml").write_text(YAML[1].replace("> 2", "> 5"), encoding="utf-8")
+    (here / "rules.yml").write_text(RULES.replace("> 2", "> 5"), encoding="utf-8")
     changed = CliRunner().invoke(command, ["test", "rules_test.yml"])
     assert changed.exit_code == 1
     assert '- {alertname="cart_slow", severity="warning"}' in changed.output
@@ -131,7 +146,7 @@ def test_the_rule_files_unit_test_passes_and_fails_when_the_rule_changes(here: P
 
 @contextmanager
 def a_monitor(folder: Path) -> Iterator[None]:
-    """What `otelmon query` and `reload` ask: an engine behind the control socket."""
+    """What `otelmon query`, `status` and `reload` ask: an engine behind the control socket."""
     empty = folder / "engine" / "otelmon.yaml"
     empty.parent.mkdir()
     empty.write_text("", encoding="utf-8")
@@ -139,7 +154,15 @@ def a_monitor(folder: Path) -> Iterator[None]:
     clock, stop = simulation.clock, threading.Event()
     files = RuleFiles(simulation.settings, lambda: simulation.settings)
     reloader = Reloader(files, simulation.engine, now=clock.now, on_reload=lambda _: None, faults=simulation.faults)
-    answers = Answers(simulation.engine, reloader, now=clock.now, monotonic=clock.monotonic)
+    ticks = Ticks(interval_seconds=15.0, monotonic=clock.monotonic, faults=simulation.faults)
+    answers = Answers(
+        simulation.engine,
+        reloader,
+        now=clock.now,
+        monotonic=clock.monotonic,
+        delivery=Delivery(["discord"], [], []),
+        vitals=Vitals(simulation.settings, simulation.engine, ticks, simulation.faults, pages=True),
+    )
     server = ControlServer(
         folder / "state" / "shop", answers.answer, clock=SystemClock(), stop=stop, faults=simulation.faults
     )
@@ -156,7 +179,7 @@ def a_monitor(folder: Path) -> Iterator[None]:
         thread.join(5)
 
 
-TEAM = """
+DAILY_TEAM = """
 people: {ana: {discord: 112233445566778899}, bo: {discord: 223344556677889900}}
 schedules:
   backend:
@@ -174,8 +197,12 @@ def test_each_otelmon_command_does_what_it_is_shown_for(here: Path, monkeypatch:
         monkeypatch.setenv("DISCORD_WEBHOOK_URL", discord.webhook_url)
         monkeypatch.setenv("DISCORD_ROLE_ID", "123456789012345678")
         for _, *arguments in lines:
+            if arguments[0] == "init":
+                (here / "otelmon.yaml").unlink(missing_ok=True)
             if arguments[0] == "oncall":
-                (here / "otelmon.yaml").write_text(TEAM, encoding="utf-8")
+                (here / "otelmon.yaml").write_text(DAILY_TEAM, encoding="utf-8")
+            if arguments[0] == "run":
+                continue  # it serves until it is stopped: tests/e2e/test_run.py
             result = CliRunner().invoke(command, arguments)
             assert result.exit_code == 0, f"{arguments}: {result.output}"
         assert [ping.id for ping in discord.pings] == ["123456789012345678"]
@@ -183,7 +210,7 @@ def test_each_otelmon_command_does_what_it_is_shown_for(here: Path, monkeypatch:
 
 def test_each_make_target_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = re.findall(r"\bmake (\w+)", README)
+    targets = re.findall(r"\bmake ([\w-]+)", README)
     assert targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
@@ -195,8 +222,19 @@ def test_each_link_leads_somewhere() -> None:
             assert (ROOT / link).exists(), link
 
 
+def test_each_link_within_leads_to_a_heading() -> None:
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    links = set(re.findall(r"\]\(#([^)]+)\)", README))
+    assert links
+    assert links <= anchors
+
+
 def test_each_built_in_alert_is_listed_with_a_runbook() -> None:
     groups = load_rule_file(ROOT / "otelmon" / "rules" / "builtin.yml")
     names = {rule.name for group in groups for rule in group.rules}
     assert names == set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE))
-    assert names == {path.stem for path in (ROOT / "runbooks").glob("*.md")}
+    # All SLOs share one.
+    assert {*names, "error_budget"} == {path.stem for path in (ROOT / "runbooks").glob("*.md")}

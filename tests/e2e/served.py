@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -52,12 +52,11 @@ async def fail() -> None:
 
 
 @app.get("/vitals")
-def vitals() -> dict[str, float | None]:
+def vitals() -> dict[str, object]:
     return otelmon.snapshot().as_dict()
 """
 # What would decide for the app if it leaked in from the machine or from pytest.
 _FOREIGN = ("OTEL", "DISCORD", "SENTRY", "PYTEST", "UVICORN", "XDG_STATE")
-UVICORN = (sys.executable, "-m", "uvicorn")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 
@@ -73,7 +72,8 @@ class Served:
 
     The port is bound before the process starts: a request waits in its backlog until the app serves, so nothing polls
     for readiness. ``folder`` holds app.py, otelmon.yaml and the state directory; a second Served on the same folder is
-    the app restarted. ``command`` is another command line than uvicorn's, made for the file number of the bound socket.
+    the app restarted. ``server`` is the module that serves and its arguments, with ``{fd}`` for the bound socket;
+    ``before`` is what the command begins with.
     """
 
     def __init__(
@@ -86,9 +86,10 @@ class Served:
         environ: Mapping[str, str] | None = None,
         options: tuple[str, ...] = (),
         target: str = "app:app",
-        command: Callable[[int], Sequence[str]] | None = None,
+        server: tuple[str, ...] = ("uvicorn", "--fd", "{fd}", "--no-access-log"),
+        before: tuple[str, ...] = (sys.executable, "-m"),
     ) -> None:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "app.py").write_text(app, encoding="utf-8")
         (folder / "otelmon.yaml").write_text(config, encoding="utf-8")
         self.folder = folder
@@ -98,18 +99,22 @@ class Served:
             self.environ["DISCORD_WEBHOOK_URL"] = webhook_url
         self.environ.update(environ or {})
         self._options = options
-        self._command = command or (lambda fd: [*UVICORN, target, "--fd", str(fd), "--no-access-log"])
+        self._target = target
+        self._server = server
+        self._before = before
         self._lines: list[str] = []
         self._logged = threading.Condition()
-        self._client = httpx.Client(timeout=_START_SECONDS, trust_env=False)
+        # A server that closes a connection after an error must not be mistaken for one that answers nothing.
+        self._client = httpx.Client(timeout=_START_SECONDS, trust_env=False, headers={"Connection": "close"})
         self.url = ""
 
     def __enter__(self) -> Self:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             self.environ.setdefault("SERVED_URL", self.url)
+            server = [word.replace("{fd}", str(listener.fileno())) for word in self._server]
             self.process = subprocess.Popen(
-                [*self._command(listener.fileno()), *self._options],
+                [*self._before, *server, *self._options, self._target],
                 cwd=self.folder,
                 env=self.environ,
                 pass_fds=[listener.fileno()],

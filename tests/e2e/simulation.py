@@ -16,7 +16,7 @@ from otelmon.instrument.recorder import RequestRecorder
 from otelmon.notify.notifier import Notifier
 from otelmon.notify.worker import Worker
 from otelmon.paging.model import Page, PageAction, PageReason
-from otelmon.runtime.assemble import about, make_gatherer, retention_seconds
+from otelmon.runtime.assemble import about, make_gatherer, window_for
 from otelmon.runtime.changed import Notes
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
@@ -28,7 +28,6 @@ from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.testing.clock import FakeClock
 from otelmon.testing.pages import CapturedPages
-from otelmon.window.window import Window
 from tests.paging.build import fixed
 
 OPEN: list[Simulation] = []
@@ -58,7 +57,11 @@ class Simulation:
         self.pages = CapturedPages("discord")
         self.disk = disk or SqliteStorage(MEMORY)
         self.memory = SqliteStorage(MEMORY)
-        self.window = Window(retention_seconds=retention_seconds(self.settings))
+        self.window = window_for(
+            self.settings.groups,
+            interval_seconds=self.settings.interval_seconds,
+            max_series=self.settings.max_series,
+        )
         self.engine = Engine(
             collector=Collector(reader, recorder=self.recorder, job="shop", instance="host", faults=self.faults),
             window=self.window,

@@ -229,7 +229,7 @@ def test_without_a_policy_all_is_as_it_was(tmp_path: Path) -> None:
 def test_the_team_may_change_between_two_ticks(tmp_path: Path) -> None:
     simulation = simulate(tmp_path)
     simulation.run(120, lambda: failing(simulation))
-    simulation.engine.team = Team()
+    simulation.engine.current_team.replace(Team())
     simulation.run(30, lambda: failing(simulation))
     assert simulation.disk.restore().escalations == {}
     assert len(posted(simulation)) == 1
@@ -244,7 +244,7 @@ def test_a_fault_in_a_schedule_does_not_keep_an_incident_from_being_paged(
         def on_call(self, at: datetime) -> tuple[str, ...]:
             raise ZeroDivisionError
 
-    simulation.engine.team = replace(simulation.engine.team, schedules={"backend": Broken()})
+    simulation.engine.current_team.replace(replace(simulation.engine.team, schedules={"backend": Broken()}))
     simulation.run(2000, lambda: failing(simulation))
     assert [(page.reason, whom(page)) for page in posted(simulation)] == [
         (PageReason.TRIGGERED, [ROLE]),

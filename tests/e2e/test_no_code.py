@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from otelmon.testing import DiscordStandIn, PostedMessage
 from tests.collect.receiver import Received, http_receiver
-from tests.e2e.served import APP, CONFIG, UVICORN, Served
+from tests.e2e.served import APP, CONFIG, Served
 
 pytestmark = pytest.mark.slow
 
@@ -33,16 +32,10 @@ async def fail() -> None:
 QUIET = {"OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
 INSTRUMENT = str(Path(sys.executable).with_name("opentelemetry-instrument"))
 
-Command = Callable[[int], Sequence[str]]
-
-
-def instrumented(*server: str) -> Command:
-    """The command line of a server on a bound socket, below `opentelemetry-instrument`."""
-    return lambda fd: [INSTRUMENT, *server, "app:app", *bound(server[2], fd)]
-
-
-def bound(server: str, fd: int) -> list[str]:
-    return ["--fd", str(fd), "--no-access-log"] if server == "uvicorn" else ["--bind", f"fd://{fd}"]
+INSTRUMENTED = (INSTRUMENT, sys.executable, "-m")
+UVICORN = ("uvicorn", "--fd", "{fd}", "--no-access-log")
+GUNICORN = ("gunicorn", "--worker-class", "asgi", "--bind", "fd://{fd}")
+HYPERCORN = ("hypercorn", "--bind", "fd://{fd}")
 
 
 def is_page(message: PostedMessage) -> bool:
@@ -53,8 +46,8 @@ SERVERS = [
     pytest.param(UVICORN, QUIET, id="uvicorn"),
     pytest.param(UVICORN, {**QUIET, "OTEL_METRICS_EXPORTER": "otelmon", "OTELMON_ENABLED": ""}, id="as an exporter"),
     pytest.param(UVICORN, {**QUIET, "OTEL_METRICS_EXPORTER": "otelmon"}, id="as an exporter and by its variable"),
-    pytest.param((sys.executable, "-m", "gunicorn", "--worker-class", "asgi"), QUIET, id="gunicorn"),
-    pytest.param((sys.executable, "-m", "hypercorn"), QUIET, id="hypercorn"),
+    pytest.param(GUNICORN, QUIET, id="gunicorn"),
+    pytest.param(HYPERCORN, QUIET, id="hypercorn"),
 ]
 
 
@@ -69,7 +62,8 @@ def test_an_app_without_a_line_of_otelmon_records_and_pages(
             app=PLAIN,
             webhook_url=discord.webhook_url,
             environ={"OTELMON_ENABLED": "true", **environ},
-            command=instrumented(*server),
+            server=server,
+            before=INSTRUMENTED,
         ) as app,
     ):
         app.pass_ticks(2, doing=lambda: app.get("/items/1"))
@@ -97,7 +91,7 @@ def test_what_the_sdk_exports_goes_on_being_exported(tmp_path: Path) -> None:
                 "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
                 "OTEL_METRIC_EXPORT_INTERVAL": "500",
             },
-            command=instrumented(*UVICORN),
+            before=INSTRUMENTED,
         ) as app,
     ):
         app.until(lambda: bool(discord.messages), doing=lambda: app.get("/fail"))
@@ -115,9 +109,7 @@ def exported(received: Received) -> int:
 def test_without_being_asked_nothing_is_watched(tmp_path: Path) -> None:
     with (
         DiscordStandIn() as discord,
-        Served(
-            tmp_path, app=PLAIN, webhook_url=discord.webhook_url, environ=QUIET, command=instrumented(*UVICORN)
-        ) as app,
+        Served(tmp_path, app=PLAIN, webhook_url=discord.webhook_url, environ=QUIET, before=INSTRUMENTED) as app,
     ):
         assert app.get("/fail", times=10) == 500
         app.stop()
@@ -134,7 +126,7 @@ def test_an_app_that_starts_otelmon_itself_is_watched_once(tmp_path: Path) -> No
             app=APP,
             webhook_url=discord.webhook_url,
             environ={**QUIET, "OTELMON_ENABLED": "true"},
-            command=instrumented(*UVICORN),
+            before=INSTRUMENTED,
         ) as app,
     ):
         assert app.get("/items/1", times=20) == 200
@@ -149,7 +141,7 @@ def test_a_configuration_that_cannot_be_meant_is_logged_and_the_app_is_served(tm
         app=PLAIN,
         config=CONFIG.replace("interval: 1s", "interval: soon"),
         environ={**QUIET, "OTELMON_ENABLED": "true"},
-        command=instrumented(*UVICORN),
+        before=INSTRUMENTED,
     ) as app:
         assert app.get("/items/1") == 200
         said = app.wait_for_log("the application is served, and not watched")

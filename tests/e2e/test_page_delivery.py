@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from otelmon.alerts.by_hand import ByHand
 from otelmon.collect.pipeline import open_pipeline
 from otelmon.config.load import load_settings
 from otelmon.faults import Faults
 from otelmon.runtime.answers import Answers
 from otelmon.runtime.assemble import assemble
-from otelmon.runtime.by_hand import ByHand
+from otelmon.runtime.member import join
 from otelmon.testing import NO_LIMITS, DiscordStandIn, FakeClock, assert_no_secret
 from otelmon.testing.faults import INTERNAL_ERROR
 from tests.notify.receiver import Receiver
@@ -42,11 +43,14 @@ class App:
         self.clock = clock
         self.faults = Faults()
         self.pipeline = open_pipeline(service_name="shop", host="web-1", environment=None, faults=self.faults)
+        self.member = join(settings, pipeline=self.pipeline, recorder=None, clock=clock, faults=self.faults)
+        assert self.member.lease is not None
+        assert self.member.lease.take()
         self.assembly = assemble(
             settings,
+            self.member,
             pages=True,
             pipeline=self.pipeline,
-            recorder=None,
             sample_host=lambda: None,
             clock=clock,
             faults=self.faults,
@@ -70,6 +74,7 @@ class App:
 
     def close(self) -> None:
         self.assembly.close(1)
+        self.member.close()
         self.pipeline.close()
 
 

@@ -128,11 +128,11 @@ def test_a_restart_keeps_the_evidence(tmp_path: Path) -> None:
     simulation = simulated(tmp_path, disk=disk)
     broken(simulation, "/pay")
     simulation.explain()
-    before = simulation.engine.incidents()[0].evidence
+    before = simulation.engine.known_incidents[0].evidence
     assert before
     disk.close()
     again = simulated(tmp_path, disk=SqliteStorage(tmp_path / "state.db"), clock=simulation.clock)
-    assert again.engine.incidents()[0].evidence == before
+    assert again.engine.known_incidents[0].evidence == before
 
 
 def test_a_restart_in_between_loses_the_evidence_and_not_the_page(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_restart_in_between_loses_the_evidence_and_not_the_page(tmp_path: Path
     again = simulated(tmp_path, disk=SqliteStorage(tmp_path / "state.db"), clock=simulation.clock)
     again.run(60, lambda: again.request("/pay", 500))
     assert [page.reason for page in pages(again)] == []
-    assert again.engine.incidents()[0].evidence == ()
+    assert again.engine.known_incidents[0].evidence == ()
 
 
 def test_evidence_of_an_incident_that_is_over_is_passed_over(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 import uuid
@@ -59,6 +60,19 @@ def signals_kept() -> Iterator[None]:
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A worker of Celery's takes over the root logger of its process, which is that of the tests."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    disabled = {name for name in root.manager.loggerDict if logging.getLogger(name).disabled}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name in root.manager.loggerDict:
+        logging.getLogger(name).disabled = name in disabled
 
 
 def celery_app(valkey: Any) -> Celery:

@@ -195,3 +195,8 @@ def test_a_page_links_to_where_it_is_acknowledged_until_somebody_has() -> None:
     # A terminal does too, where the app that serves the page is what is down.
     assert fields(owed[0])["Acknowledge"] == f"otelmon ack {owed[0].incident_id}"
     assert not any(page.message.acknowledge for page in pages())
+
+
+def test_a_state_is_shown_without_its_number() -> None:
+    alert = replace(ALERT, value=1.0, bound=0.0, unit=Unit.STATE)
+    assert pages(alert)[0].message.title == "Error rate on shop, production"

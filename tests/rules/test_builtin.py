@@ -23,6 +23,8 @@ EXPECTED = {
     "disk_usage": (85.0, Unit.PERCENT, Severity.CRITICAL, 300.0, True),
     "memory_usage": (90.0, Unit.PERCENT, Severity.WARNING, 300.0, True),
     "page_delivery": (0.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
+    "process_down": (0.0, Unit.STATE, Severity.CRITICAL, 0.0, True),
+    "series_overflow": (0.0, Unit.NONE, Severity.WARNING, 0.0, True),
     "redis_connection": (1.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
     "queue_delay": (300.0, Unit.SECONDS, Severity.WARNING, 0.0, True),
     "health_check": (1.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
@@ -123,6 +125,11 @@ def test_there_is_no_runbook_of_another_name():
     assert runbook_text("nothing") is None
     assert runbook_text("../README") is None
     assert first_steps("nothing") == ()
+
+
+def test_a_step_that_goes_on_in_another_runbook_says_by_which_command():
+    assert "[its runbook](route_error_rate.md)" in runbook_text("error_rate")
+    assert "its runbook (`otelmon runbook route_error_rate`)" in first_steps("error_rate")[1]
 
 
 def test_a_runbook_is_linked_where_there_is_an_address():

@@ -82,7 +82,7 @@ def test_the_snapshot_is_the_one_of_the_library(simulation: Simulation) -> None:
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({}, "knows no such request; it knows query, query_range, snapshot, rules, delivery, reload"),
+    ({}, "knows no such request; it knows query, query_range, snapshot, rules, delivery, monitor, reload"),
     ({"verb": ["query"]}, "knows no such request"),
     ({"verb": "query"}, "an expression is expected"),
     ({"verb": "query", "expr": 5}, "an expression is expected"),

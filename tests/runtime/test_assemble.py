@@ -10,6 +10,7 @@ from otelmon.collect.pipeline import open_pipeline
 from otelmon.config.load import load_settings
 from otelmon.faults import Faults
 from otelmon.runtime import assemble as module
+from otelmon.runtime.member import join
 from otelmon.storage.sqlite import SqliteStorage
 from otelmon.testing.clock import FakeClock
 
@@ -38,18 +39,20 @@ def test_the_storages_of_an_engine_that_cannot_be_made_are_closed(
     )
     faults, clock = Faults(), FakeClock()
     pipeline = open_pipeline(service_name="shop", host="h", environment=None, faults=faults)
+    member = join(settings, pipeline=pipeline, recorder=None, clock=clock, faults=faults)
     try:
         with pytest.raises(RuntimeError, match="a fault of ours"):
             module.assemble(
                 settings,
+                member,
                 pages=True,
                 pipeline=pipeline,
-                recorder=None,
                 sample_host=lambda: None,
                 clock=clock,
                 faults=faults,
                 at=clock.now(),
             )
     finally:
+        member.close()
         pipeline.close()
-    assert events == ["opened", "opened", "closed", "closed"]
+    assert events == ["opened", "closed"]

@@ -17,6 +17,8 @@ from otelmon.testing import FakeClock
 
 OFF = PagingDecision(on=False, reason="the test says so")
 INTERVAL = 15
+# Who waits between two ticks: the engine, the lease, delivery, evidence, and what asks health endpoints.
+THREADS = 5
 
 
 class Ticks:
@@ -50,10 +52,10 @@ def run(folder: Path, clock: FakeClock, ticks: Ticks, seconds: int, config: str 
     try:
         monitor.run()
         while clock.monotonic() - ticks.began < seconds:
-            clock.wait_for_waiters(2, 20)
+            clock.wait_for_waiters(THREADS, 20)
             clock.advance(1)
             pace.wait(0.004)
-        clock.wait_for_waiters(2, 20)
+        clock.wait_for_waiters(THREADS, 20)
     finally:
         ticks.at, seen = [], ticks.at
         monitor.stop()
@@ -112,7 +114,7 @@ def test_a_tick_that_fails_whole_is_counted_and_the_next_one_comes(
     pace = threading.Event()
     monitor[0].run()
     for _ in range(50):
-        clock.wait_for_waiters(2, 20)
+        clock.wait_for_waiters(THREADS, 20)
         clock.advance(1)
         pace.wait(0.004)
     monitor[0].stop()

@@ -100,7 +100,7 @@ def test_the_file_system_of_a_path_is_that_of_the_longest_mount_over_it() -> Non
 
 
 def test_several_processes_that_each_page_are_warned_of(tmp_path: Path) -> None:
-    assert "each process that serves this app evaluates and pages on its own" in warnings(settings(tmp_path))
+    assert "those of another host do so on their own, and page too" in warnings(settings(tmp_path))
 
 
 def test_a_public_url_without_tls_is_warned_of(tmp_path: Path) -> None:

@@ -184,6 +184,29 @@ def test_another_process_that_keeps_it_locked_is_waited_for_and_then_said(
         storage.save(minute(1), alerts={"a": {}})
 
 
+COUNT_ALERTS = """\
+import sys
+from sqlalchemy import text
+from otelmon.storage.sqlite import SqliteStorage
+with SqliteStorage(sys.argv[1]) as storage, storage._database.reading() as connection:
+    print(connection.scalar(text("SELECT count(*) FROM alerts")))
+"""
+
+
+def test_what_is_saved_after_others_opened_and_closed_the_file_is_there_for_the_next(path: Path) -> None:
+    """Another thread of this process, and then another process, which must not take itself for the last one."""
+
+    def count_in_another_process() -> str:
+        command = [sys.executable, "-c", COUNT_ALERTS, str(path)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+    with SqliteStorage(path) as storage:
+        SqliteStorage(path).close()
+        assert count_in_another_process() == "1"
+        storage.save(minute(1), alerts={"b": {firing("b").labels: firing("b")}})
+        assert count_in_another_process() == "2"
+
+
 def test_a_saved_value_of_an_unknown_kind_is_said(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("""UPDATE alerts SET body = replace(body, '"firing"', '"snoozed"')""")

@@ -143,3 +143,20 @@ def test_five_thousand_series_a_tick_cost_less_than_thirty_milliseconds(tmp_path
             storage.save(minute(tick), alerts={}, samples=samples)
             costs.append(time.thread_time() - begun)
     assert statistics.median(costs) < 0.030
+
+
+def test_lasting_samples_outlive_others_and_come_back_with_them(storage: Storage) -> None:
+    view = Labels({"__name__": "view"})
+    for at in (100.0, 115.0, 130.0):
+        storage.save(
+            minute(0),
+            alerts={},
+            samples=[Sample(labels=REQUESTS, at=at, value=at)],
+            lasting=[Sample(labels=view, at=at, value=at)],
+        )
+    storage.prune(samples_before=130.0, lasting_before=115.0, finished_before=minute(0))
+    found = [(sample.labels, sample.at) for sample in storage.samples(130.0, lasting_since=0.0)]
+    assert found == [(view, 115.0), (view, 130.0), (REQUESTS, 130.0)]
+    assert [sample.at for sample in storage.samples(120.0)] == [130.0, 130.0]
+    storage.shift(1000.0)
+    assert [sample.at for sample in storage.samples(0.0)] == [1115.0, 1130.0, 1130.0]

@@ -212,3 +212,23 @@ def test_counter_resets_are_summed_as_samples_arrive() -> None:
     block = window.selection(tuple(named("c"))).parts[0].family.floats
     assert block is not None
     assert np.array_equal(block.columns["resets"][0, :5], [0, 0, 5, 5, 9])
+
+
+def test_a_metric_may_be_kept_longer_than_others() -> None:
+    window = Window(retention_seconds=600.0, lasting={"view": 86_400.0})
+    for at in range(0, 200_000, 300):
+        window.append(
+            [
+                Sample(labels=Labels({"__name__": "view"}), at=float(at), value=float(at)),
+                Sample(labels=Labels({"__name__": "raw"}), at=float(at), value=float(at)),
+            ]
+        )
+    by_name = {series.labels.metric_name: series.times for series in window.select(())}
+    newest = by_name["raw"][-1]
+    assert newest - by_name["raw"][0] < 3 * 600
+    assert 86_100 <= newest - by_name["view"][0] < 2 * 86_400
+    assert window.longest_seconds == 86_400
+    # One that has no samples any more goes when its own time is over.
+    for at in range(200_000, 240_000, 300):
+        window.append([Sample(labels=Labels({"__name__": "other"}), at=float(at), value=1.0)])
+    assert {series.labels.metric_name for series in window.select(())} == {"view", "other"}
