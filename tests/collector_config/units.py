@@ -9,8 +9,8 @@ _UNIT = "Description Documentation Wants Requires After Before StartLimitInterva
 _SERVICE = """
 Type ExecStartPre ExecStart ExecReload Restart RestartSec TimeoutStartSec TimeoutStopSec KillSignal Environment
 EnvironmentFile LoadCredential DynamicUser User Group StateDirectory StateDirectoryMode WorkingDirectory UMask
-MemoryHigh MemoryMax OOMScoreAdjust LimitNOFILE TasksMax ProtectSystem ProtectHome PrivateTmp PrivateDevices PrivateUsers
-PrivateMounts ProtectProc ProcSubset ProtectClock ProtectControlGroups ProtectHostname ProtectKernelLogs
+MemoryHigh MemoryMax OOMScoreAdjust LimitNOFILE TasksMax ProtectSystem ProtectHome PrivateTmp PrivateDevices
+PrivateUsers PrivateMounts ProtectProc ProcSubset ProtectClock ProtectControlGroups ProtectHostname ProtectKernelLogs
 ProtectKernelModules ProtectKernelTunables NoNewPrivileges CapabilityBoundingSet AmbientCapabilities LockPersonality
 RemoveIPC RestrictNamespaces RestrictRealtime RestrictSUIDSGID RestrictAddressFamilies SystemCallArchitectures
 SystemCallFilter SystemCallErrorNumber
