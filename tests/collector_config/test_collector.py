@@ -192,3 +192,11 @@ def test_one_version_of_the_collector_is_meant_everywhere() -> None:
     ]
     assert images
     assert set(images) == {VERSION}
+
+
+def test_the_readme_names_each_file_and_what_it_links_to_is_there() -> None:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    links = set(re.findall(r"\]\(([^)#]+)\)", text))
+    assert all((FOLDER / link).exists() for link in links)
+    assert {path.name for path in FOLDER.iterdir()} - {link.rstrip("/") for link in links} == {"README.md"}
+    assert f"`otelcol-contrib` {VERSION}" in text
