@@ -50,7 +50,7 @@ demo-all: .venv/demo-all
 
 test: .venv/test
 	@echo "==> tests"
-	@$(BIN)/python -m pytest -n auto -m "not soak" $(PYTEST)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not soak" $(PYTEST)
 
 soak: .venv/test
 	@echo "==> long tests"

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from otelmon.testing import DiscordStandIn, PostedMessage
-from tests.e2e.workers import SERVERS, Workers, known_requests, wait_until
+from tests.e2e.workers import SERVERS, Workers, known_requests
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 COUNT = "sum(http_server_request_duration_seconds_count)"
