@@ -52,7 +52,7 @@ def load(app: Workers, path: str) -> Iterator[None]:
     over = threading.Event()
 
     def run() -> None:
-        while not over.wait(0.05):
+        while not over.wait(0.1):
             app.send([path] * 8, connections=8)
 
     thread = threading.Thread(target=run, daemon=True)
