@@ -6,6 +6,8 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+# Half as many again as there are cores: tests that start servers wait for them most of their time.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint .constraints.txt
 
 help:
@@ -50,7 +52,7 @@ demo-all: .venv/demo-all
 
 test: .venv/test
 	@echo "==> tests"
-	@$(BIN)/python -m pytest -n auto -m "not soak" $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not soak" $(PYTEST)
 
 soak: .venv/test
 	@echo "==> long tests"

@@ -99,6 +99,8 @@ def claim(
             break
         for row, reason in dropped:
             _drop(connection, row, reason, now)
+    if not chosen:
+        return []
     for row in chosen:
         leased = {"state": PageState.CLAIMED, "lease_until": lease_until, "attempts": row.attempts + 1}
         connection.execute(update(PAGES).where(PAGES.c.number == row.number).values(leased))

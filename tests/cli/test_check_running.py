@@ -16,7 +16,7 @@ from otelmon.runtime.answers import Answers
 from otelmon.runtime.control import ControlServer
 from otelmon.storage.sqlite import STATE_FILE, SqliteStorage
 from tests.e2e.simulation import Simulation
-from tests.runtime.test_control import wait_for
+from tests.waiting import wait_until
 
 CONFIG = """
 service: shop
@@ -52,11 +52,11 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     server = ControlServer(folder, answers.answer, clock=SystemClock(), stop=stop, faults=Faults())
     thread = threading.Thread(target=server.run)
     thread.start()
-    wait_for((folder / "control.sock").exists)
+    wait_until((folder / "control.sock").exists)
     yield tmp_path
     stop.set()
     server.wake()
-    thread.join(10)
+    thread.join(30)
 
 
 def test_a_selector_that_matches_nothing_in_the_running_app_is_told_with_its_place(running: Path) -> None:

@@ -259,21 +259,22 @@ def test_an_incident_of_a_running_app_is_listed_taken_once_and_shown_on_the_page
 ) -> None:
     with DiscordStandIn() as discord, Served(here, app=APP, config=CONFIG, webhook_url=discord.webhook_url) as served:
         served.until(lambda: bool(discord.messages), doing=lambda: served.get("/fail"))
-        (page,) = discord.messages
-        incident = page.text.rpartition("incident ")[2].split()[0]
-        listed = otelmon("incidents")
-        assert listed.exit_code == 0
-        assert incident in listed.stdout
-        assert "triggered" in listed.stdout
-        assert "error_rate" in listed.stdout
-        taken = otelmon("ack", incident.lower(), "--by", "Ann")
-        assert taken.exit_code == 0, taken.output
-        assert f"acknowledged {incident} (error_rate) as Ann" in taken.stdout
-        discord.wait_for(lambda message: message.edits and "Ann" in message.text, 10)
-        assert len(discord.messages) == 1
-        again = otelmon("ack", incident, "--by", "Bob")
-        assert again.exit_code == 1
-        assert "was acknowledged by Ann" in again.stderr
+        with served.requesting("/fail"):
+            (page,) = discord.messages
+            incident = page.text.rpartition("incident ")[2].split()[0]
+            listed = otelmon("incidents")
+            assert listed.exit_code == 0
+            assert incident in listed.stdout
+            assert "triggered" in listed.stdout
+            assert "error_rate" in listed.stdout
+            taken = otelmon("ack", incident.lower(), "--by", "Ann")
+            assert taken.exit_code == 0, taken.output
+            assert f"acknowledged {incident} (error_rate) as Ann" in taken.stdout
+            discord.wait_for(lambda message: message.edits and "Ann" in message.text, 45)
+            assert len(discord.messages) == 1
+            again = otelmon("ack", incident, "--by", "Bob")
+            assert again.exit_code == 1
+            assert "was acknowledged by Ann" in again.stderr
         assert "Ann" in otelmon("incidents").stdout
         served.until(lambda: len(discord.messages) > 1, doing=lambda: served.get("/items/1", times=5))
         late = otelmon("ack", incident)
@@ -323,7 +324,7 @@ def test_python_m_otelmon_is_the_command_and_its_exit_code(here: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from otelmon.runtime.answers import Answers
 from otelmon.runtime.control import SOCKET_FILE, ControlServer
 from otelmon.storage.sqlite import STATE_FILE
 from tests.e2e.simulation import Simulation
+from tests.waiting import wait_until
 
 
 @contextmanager
@@ -38,15 +38,13 @@ def running(simulation: Simulation, folder: Path) -> Iterator[None]:
     for thread in threads:
         thread.start()
     try:
-        deadline = time.monotonic() + 10
-        while not (folder / SOCKET_FILE).exists() and time.monotonic() < deadline:
-            stop.wait(0.01)
+        wait_until((folder / SOCKET_FILE).exists)
         yield
     finally:
         stop.set()
         server.wake()
         for thread in threads:
-            thread.join(5)
+            thread.join(30)
 
 
 @pytest.mark.parametrize("name", ["day.jsonl", "day.jsonl.gz"])

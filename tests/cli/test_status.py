@@ -31,7 +31,7 @@ from otelmon.runtime.vitals import Vitals
 from otelmon.storage.sqlite import STATE_FILE, SqliteStorage
 from tests.e2e.simulation import Simulation
 from tests.runtime.broken import BreakingStorage
-from tests.runtime.test_control import wait_for
+from tests.waiting import wait_until
 
 CONFIG = """
 service: shop
@@ -69,7 +69,7 @@ class Running:
         self._server = ControlServer(state, answers.answer, clock=SystemClock(), stop=self._stop, faults=Faults())
         self._thread = threading.Thread(target=self._server.run)
         self._thread.start()
-        wait_for((state / "control.sock").exists)
+        wait_until((state / "control.sock").exists)
 
     def pass_time(self, ticks: int, status: int = 200) -> None:
         for _ in range(ticks):
@@ -82,7 +82,7 @@ class Running:
     def stop(self) -> None:
         self._stop.set()
         self._server.wake()
-        self._thread.join(10)
+        self._thread.join(30)
         self.simulation.close()
 
 

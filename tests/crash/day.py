@@ -1,4 +1,4 @@
-"""A scripted day in a process that may be killed anywhere: `python -m tests.crash.day FOLDER [KILL_AT]`.
+"""A scripted day in a process that may be killed anywhere: `python -m tests.crash.day FOLDER [KILL_AT] [SCRIPT]`.
 
 Time is fast-forwarded and kept in the folder, as are the state and what the channel accepted, so that the next process
 goes on with the day where this one died. A *point* is passed before each SQL statement, before and after each send;
@@ -235,10 +235,9 @@ class People:
             del self._ahead[0]
 
 
-def main() -> None:
-    """Live the day from where it stands to its end, or to the kill."""
-    folder, kill_at = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    script = SCRIPTS[sys.argv[3] if len(sys.argv) > 3 else "day"]
+def main(folder: Path, kill_at: int = 0, name: str = "day") -> None:
+    """Live the day from where it stands to its end, or to the kill; of a process, this is all that it does."""
+    script = SCRIPTS[name]
     points = Points(kill_at, folder)
     progress = os.open(folder / "progress", os.O_RDWR | os.O_CREAT)
     began_at = float(os.read(progress, 100) or 0.0)
@@ -270,4 +269,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:3]), *sys.argv[3:])

@@ -7,10 +7,9 @@ the points), CRASH_SECONDS (what is not begun by then is skipped, aloud).
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,9 +17,12 @@ from typing import Any
 
 import pytest
 
+from tests.crash import day
 from tests.crash.day import EXPECTED, KILLED, MINUTE, SILENCED
 
-ROOT = Path(__file__).parents[2]
+# Each life is a process of its own, forked from one that has imported what it needs and has done nothing else.
+LIVES = multiprocessing.get_context("forkserver")
+LIVES.set_forkserver_preload([day.__name__])
 # Generous, for a machine that has other things to do; one life of the day takes some seconds.
 LIFE_SECONDS = 300
 # How much later than on the undisturbed day people may be told: a tick and a restart. Of an end some minutes:
@@ -31,10 +33,15 @@ RESOLVED_LATE_SECONDS = 6 * MINUTE
 
 def live(folder: Path, kill_at: int = 0, script: str = "day") -> int:
     """Live the day in a process of its own, from where it stands; the exit code."""
-    command = [sys.executable, "-m", "tests.crash.day", str(folder), str(kill_at), script]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIFE_SECONDS, check=False)
-    assert done.returncode in {0, KILLED}, done.stderr
-    return done.returncode
+    life = LIVES.Process(target=day.main, args=(folder, kill_at, script))
+    life.start()
+    life.join(LIFE_SECONDS)
+    code = life.exitcode
+    life.kill()
+    life.join()
+    life.close()
+    assert code in {0, KILLED}, f"it ended with {code}; why is in the captured output"
+    return code
 
 
 def channel(folder: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -35,6 +34,7 @@ from otelmon.runtime.vitals import Vitals
 from otelmon.storage.sqlite import SqliteStorage
 from otelmon.testing.discord import DiscordStandIn
 from tests.e2e.simulation import Simulation
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = ROOT / "examples" / "frameworks"
@@ -169,14 +169,12 @@ def a_monitor(folder: Path) -> Iterator[None]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        deadline = time.monotonic() + 10
-        while not (folder / "state" / "shop" / SOCKET_FILE).exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until((folder / "state" / "shop" / SOCKET_FILE).exists)
         yield
     finally:
         stop.set()
         server.wake()
-        thread.join(5)
+        thread.join(30)
 
 
 DAILY_TEAM = """

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from otelmon.testing import DiscordStandIn, PostedMessage
-from tests.e2e.served import APP, CONFIG, Served
+from tests.e2e.served import APP, LASTING, Served
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +87,7 @@ async def fail():
 
 otelmon.start(app)
 """
-PUBLIC = CONFIG + "public_url: ${PUBLIC_URL}\n"
+PUBLIC = LASTING + "public_url: ${PUBLIC_URL}\n"
 
 
 def is_page(message: PostedMessage) -> bool:
@@ -107,7 +107,7 @@ def test_the_button_of_a_page_leads_to_where_it_is_acknowledged(tmp_path: Path, 
     with (
         DiscordStandIn() as discord,
         Served(tmp_path, app=source, config=PUBLIC, webhook_url=discord.webhook_url, environ=environ) as app,
-        httpx.Client(follow_redirects=True, trust_env=False, timeout=30) as browser,
+        httpx.Client(follow_redirects=True, trust_env=False, timeout=60, headers={"Connection": "close"}) as browser,
     ):
         app.until(lambda: any(map(is_page, discord.messages)), doing=lambda: app.get("/fail"))
         page = discord.wait_for(is_page)
@@ -121,7 +121,7 @@ def test_the_button_of_a_page_leads_to_where_it_is_acknowledged(tmp_path: Path, 
         assert [each.status_code for each in posted.history] == [303]
         assert "Acknowledged by Ada" in posted.text
 
-        edited = discord.wait_for(lambda message: message.id == page.id and "ACKNOWLEDGED" in message.content, 20)
+        edited = discord.wait_for(lambda message: message.id == page.id and "ACKNOWLEDGED" in message.content, 45)
         assert "ACKNOWLEDGED** by Ada" in edited.content
         assert not edited.buttons
         again = browser.post(link, data={"name": "Eve"})
@@ -136,8 +136,7 @@ def test_the_button_of_a_page_leads_to_where_it_is_acknowledged(tmp_path: Path, 
 def test_any_process_may_serve_it_behind_a_path_and_no_log_has_the_link(tmp_path: Path) -> None:
     """The proxy passes the path on; the link is asked for after a restart, of a process that made none of it."""
     environ = {"PUBLIC_URL": "https://example.com/shop"}
-    config = PUBLIC.replace("window: 4s", "window: 60s")
-    how = {"config": config, "environ": environ, "options": ("--access-log",)}
+    how = {"config": PUBLIC, "environ": environ, "options": ("--access-log",)}
     with DiscordStandIn() as discord:
         with Served(tmp_path, webhook_url=discord.webhook_url, **how) as first:
             first.until(lambda: any(map(is_page, discord.messages)), doing=lambda: first.get("/fail"))
@@ -145,9 +144,9 @@ def test_any_process_may_serve_it_behind_a_path_and_no_log_has_the_link(tmp_path
             first.until(lambda: first.open_pages() == 0, doing=lambda: None)
         with Served(tmp_path, webhook_url=discord.webhook_url, **how) as second:
             for link in (reached(second, button), reached(second, button).replace("/shop/", "/")):
-                assert httpx.get(link).status_code == 200
-            assert httpx.post(reached(second, button), data={"name": "Ada"}).status_code == 303
-            discord.wait_for(lambda message: "ACKNOWLEDGED** by Ada" in message.content, 20)
+                assert httpx.get(link, timeout=60).status_code == 200
+            assert httpx.post(reached(second, button), data={"name": "Ada"}, timeout=60).status_code == 303
+            discord.wait_for(lambda message: "ACKNOWLEDGED** by Ada" in message.content, 45)
             second.wait_for_log("/shop/otelmon/ack/...")
     token = button.rpartition("/")[2]
     assert token not in first.log + second.log
@@ -156,7 +155,7 @@ def test_any_process_may_serve_it_behind_a_path_and_no_log_has_the_link(tmp_path
 def test_without_a_public_url_there_is_no_button_and_no_page(tmp_path: Path) -> None:
     with (
         DiscordStandIn() as discord,
-        Served(tmp_path, app=STARLETTE, webhook_url=discord.webhook_url) as app,
+        Served(tmp_path, app=STARLETTE, config=LASTING, webhook_url=discord.webhook_url) as app,
     ):
         app.until(lambda: bool(discord.messages), doing=lambda: app.get("/fail"))
         (page,) = discord.messages
@@ -164,4 +163,4 @@ def test_without_a_public_url_there_is_no_button_and_no_page(tmp_path: Path) -> 
         assert re.search(r"otelmon ack \w{4}", page.text)
         assert "First steps:" in page.text
         assert "with_components" not in discord.requests[0].path
-        assert httpx.get(f"{app.url}/otelmon/ack/x").text == "the app's own"
+        assert httpx.get(f"{app.url}/otelmon/ack/x", timeout=60).text == "the app's own"

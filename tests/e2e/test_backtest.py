@@ -83,11 +83,15 @@ def replayed(simulation: Recorded, recording: Path | None = None) -> tuple[Outco
     return run.outcome(), read
 
 
-def test_a_backtest_of_what_was_recorded_gives_exactly_the_alerts_of_the_live_engine(config: Path) -> None:
+# The traffic repeats itself each hour and a half.
+@pytest.mark.parametrize("hours", [1.75, pytest.param(6.0, marks=pytest.mark.soak)])
+def test_a_backtest_of_what_was_recorded_gives_exactly_the_alerts_of_the_live_engine(
+    config: Path, hours: float
+) -> None:
     reader = Reader()
     provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
     live = Recorded(config, reader=reader)
-    live.run(3 * HOUR, faulty_traffic(live, provider))
+    live.run(hours * HOUR, faulty_traffic(live, provider))
     outcome, read = replayed(live)
 
     assert read.problems == []

@@ -13,8 +13,8 @@ from tests.e2e.served import Served
 
 pytestmark = pytest.mark.slow
 
-# Far more than the app needs, far less than Discord is waited for (10 s).
-PROMPT_SECONDS = 1.5
+# Far more than the app needs, on a busy machine too; half of what Discord is waited for (10 s).
+PROMPT_SECONDS = 5.0
 
 
 def is_page(message: PostedMessage) -> bool:
@@ -60,12 +60,13 @@ def test_a_429_is_waited_for_as_long_as_discord_says(tmp_path: Path) -> None:
     with DiscordStandIn() as discord:
         discord.fail(Limited(retry_after=3.0))
         with Served(tmp_path, webhook_url=discord.webhook_url) as app:
+            fail_until(app, lambda: bool(discord.requests))
+            assert slowest(app, 5) < 2.5  # less than what Discord asked for
             fail_until(app, lambda: bool(discord.messages))
-            assert slowest(app, 5) < PROMPT_SECONDS
         refused, taken = discord.requests[:2]
         assert refused.status == 429
         assert taken.status == 200
-        assert 3.0 <= taken.at - refused.at < 6.0
+        assert 3.0 <= taken.at - refused.at < 10.0  # when it is due, or not much later on a busy machine
         assert_no_secret(discord.webhook_url, app.log)
 
 

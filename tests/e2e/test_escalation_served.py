@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from otelmon.testing import DiscordStandIn
-from tests.e2e.served import CONFIG, Served
+from tests.e2e.served import LASTING, Served
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ escalation:
 def test_an_escalation_that_goes_unanswered_to_the_second_step_and_is_then_acknowledged(tmp_path: Path) -> None:
     with (
         DiscordStandIn() as discord,
-        Served(tmp_path / "app", config=CONFIG + TEAM, webhook_url=discord.webhook_url) as app,
+        Served(tmp_path / "app", config=LASTING + TEAM, webhook_url=discord.webhook_url) as app,
     ):
         app.until(lambda: len(discord.messages) >= 2, doing=lambda: app.get("/fail"))
         first, second = discord.messages

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from otelmon.testing import DiscordStandIn
-from tests.e2e.served import CONFIG, REPOSITORY, Served
+from tests.e2e.served import CONFIG, LASTING, REPOSITORY, Served
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def test_requests_are_counted_by_route_and_status_and_errors_page(tmp_path: Path
     shutil.copytree(FRAMEWORKS, tmp_path, dirs_exist_ok=True)
     routes = {"200": APPS[target], "503": "/broken" if APPS[target] else ""}
     with DiscordStandIn() as discord:
-        with Served(tmp_path, target=target, config=CONFIG + RULES, webhook_url=discord.webhook_url) as app:
+        with Served(tmp_path, target=target, config=LASTING + RULES, webhook_url=discord.webhook_url) as app:
             assert app.get("/items/7", times=4) == 200
             assert app.get("/broken", times=8) == 503
             page = discord.wait_for(lambda message: "Error rate" in message.content, 45)
@@ -42,7 +42,7 @@ def test_requests_are_counted_by_route_and_status_and_errors_page(tmp_path: Path
                     lambda message, status=status: (
                         "Seen" in message.content and f"status_code: {status}" in message.text.replace("\\", "")
                     ),
-                    10,
+                    45,
                 )
                 assert (f"http_route: {route}" in seen.text.replace("\\", "")) is bool(route)
             assert "CRITICAL" in page.content

@@ -9,7 +9,7 @@ import pytest
 
 from otelmon.testing import DiscordStandIn, PostedMessage
 from tests.collect.receiver import Received, http_receiver
-from tests.e2e.served import APP, CONFIG, Served
+from tests.e2e.served import APP, CONFIG, LASTING, Served
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +60,7 @@ def test_an_app_without_a_line_of_otelmon_records_and_pages(
         Served(
             tmp_path,
             app=PLAIN,
+            config=LASTING,
             webhook_url=discord.webhook_url,
             environ={"OTELMON_ENABLED": "true", **environ},
             server=server,

@@ -50,7 +50,7 @@ FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"])
 """
 )
 APPS = {"ours": OURS + ROUTES, "native": NATIVE + ROUTES, "contrib": CONTRIB + ROUTES}
-RULES = CONFIG.replace("route_error_rate: off", "route_error_rate: {window: 20s, at_least: 4, keep_firing_for: 0s}") + (
+RULES = CONFIG.replace("route_error_rate: off", "route_error_rate: {window: 5m, at_least: 4, keep_firing_for: 0s}") + (
     """\
   seen:
     expr: >-
@@ -59,7 +59,7 @@ RULES = CONFIG.replace("route_error_rate: off", "route_error_rate: {window: 20s,
     severity: info
     title: Requests
   slow:
-    expr: histogram_quantile(0.5, sum(rate(http_server_request_duration_seconds[20s]))) < 5
+    expr: histogram_quantile(0.5, sum(rate(http_server_request_duration_seconds[5m]))) < 5
     severity: info
     summary: The exponential histogram is there.
 """

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from otelmon.testing import DiscordStandIn, PostedMessage
-from tests.e2e.workers import SERVERS, Workers, known_requests, wait_until
+from tests.e2e.workers import SERVERS, Workers, known_requests
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 COUNT = "sum(http_server_request_duration_seconds_count)"
@@ -51,7 +52,7 @@ def load(app: Workers, path: str) -> Iterator[None]:
     over = threading.Event()
 
     def run() -> None:
-        while not over.wait(0.05):
+        while not over.wait(0.1):
             app.send([path] * 8, connections=8)
 
     thread = threading.Thread(target=run, daemon=True)

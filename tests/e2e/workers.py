@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import httpx
 import psutil
@@ -174,12 +173,3 @@ def known_requests(count: int) -> tuple[list[str], int, float]:
     seconds = [0.005 * 1.5 ** ((number * 7919 % count) / count * 12) for number in range(count)]
     paths = [f"/{'fail' if fails else 'ok'}/{each!r}" for fails, each in zip(failing, seconds, strict=True)]
     return paths, sum(failing), sorted(seconds)[int(0.95 * count) - 1]
-
-
-def wait_until(condition: Any, words: str, timeout: float = 60.0) -> float:
-    """The seconds that it took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < timeout, words
-        time.sleep(0.05)
-    return time.monotonic() - began

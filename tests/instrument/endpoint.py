@@ -70,7 +70,7 @@ def served(certificate: Path | None = None) -> Iterator[Endpoint]:
         endpoint.may_answer.set()
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(30)
 
 
 def make_certificate(path: Path, *, days: float) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +21,7 @@ import otelmon
 from otelmon.instrument.sources import Sources
 from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from tests.instrument.recording import Recording, recording, simulation
+from tests.waiting import wait_until
 
 COUNT, MAX = "db.client.connection.count", "db.client.connection.max"
 PENDING, TIMEOUTS = "db.client.connection.pending_requests", "db.client.connection.timeouts"
@@ -46,13 +46,6 @@ def by_state(recorded: Recording) -> dict[str, float]:
     }
 
 
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
-
-
 class Held:
     """An exhausted pool: all of its connections are taken, and one more is asked for."""
 
@@ -64,7 +57,7 @@ class Held:
 
     def end(self) -> None:
         self.give_back.pop(0)()
-        self.waiter.join(10)
+        self.waiter.join(30)
         for each in self.give_back:
             each()
 
@@ -78,11 +71,11 @@ class Loop:
         self.thread.start()
 
     def run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
+        self.thread.join(30)
         self.loop.close()
 
 
@@ -169,7 +162,7 @@ each_library = pytest.mark.parametrize("opener", OPENERS, ids=lambda opener: ope
 def test_connections_used_idle_waited_for_and_given_up_are_counted(
     opener: Any, recorded: Recording, postgres: str, loop: Loop
 ) -> None:
-    take, close, pool = opener(postgres, loop, 0.3)
+    take, close, pool = opener(postgres, loop, 1.0)
     try:
         recorded.sources.pools.watch(pool, "shop")
         give_back = [take(), take()]
@@ -186,8 +179,8 @@ def test_connections_used_idle_waited_for_and_given_up_are_counted(
 
         waiter = threading.Thread(target=ask)
         waiter.start()
-        until(lambda: recorded.value(PENDING) == 1)
-        waiter.join(10)
+        wait_until(lambda: recorded.value(PENDING) == 1)
+        waiter.join(30)
         assert failed
         assert "imeout" in type(failed[0]).__name__
         assert recorded.value(PENDING) == 0
@@ -207,13 +200,13 @@ def test_a_pool_that_is_exhausted_is_found_pages_once_and_resolves_once(
     opener: Any, recorded: Recording, postgres: str, loop: Loop, tmp_path: Path
 ) -> None:
     process = simulation(recorded, tmp_path)
-    take, close, _ = opener(postgres, loop, 20)
+    take, close, _ = opener(postgres, loop, 60)
     try:
         take()()
         process.run(240)
         assert process.triggered == []
         held = Held(take, 2)
-        until(lambda: recorded.value(PENDING) == 1)
+        wait_until(lambda: recorded.value(PENDING) == 1)
         process.run(300)
         ((_, name),) = process.triggered
         assert name == "database_connections"

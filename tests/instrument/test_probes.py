@@ -221,20 +221,23 @@ def test_a_job_that_hangs_fails_once_an_interval_holds_one_thread_and_delays_no_
     hung: list[Ran[bool]] = []
     quick: list[Ran[int]] = []
     slow: Job[bool] = Job(
-        name="slow", run=lambda: release.wait(20), done=hung.append, interval_seconds=15, timeout_seconds=5
+        name="slow", run=lambda: release.wait(60), done=hung.append, interval_seconds=15, timeout_seconds=5
     )
     background.add(slow)
-    background.add(Job(name="quick", run=lambda: 1, done=quick.append, interval_seconds=15, timeout_seconds=5))
+    other = Job(name="quick", run=lambda: 1, done=quick.append, interval_seconds=15, timeout_seconds=5)
+    background.add(other)
     for _ in range(60):
         background.run_due(clock.monotonic())
+        assert other.current is not None
+        other.current.thread.join(30)  # the clock stands still while it runs
         clock.advance(1)
     assert [type(ran.error) for ran in hung] == [TimeoutError] * 4
     assert slow.current is not None
     thread = slow.current.thread
     release.set()
-    thread.join(10)
+    thread.join(30)
     background.run_due(clock.monotonic())
-    background.wait(10)
+    background.wait(30)
     assert len(hung) == 5  # the late end of the run that hung is not told again
     assert hung[-1].value is True
     assert [ran.value for ran in quick] == [1] * 5

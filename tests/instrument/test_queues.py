@@ -23,6 +23,7 @@ from otelmon.instrument.queues import watch_library
 from otelmon.instrument.sources import Sources
 from tests.e2e.simulation import Simulation
 from tests.instrument.recording import Recording, asking, recording, simulation
+from tests.waiting import wait_until
 
 DEPTH, AGE, DELAY = "otelmon.queue.depth", "otelmon.queue.oldest_age", "otelmon.queue.delay"
 
@@ -131,9 +132,7 @@ def test_tasks_of_celery_are_stamped_read_and_timed(recorded: Recording, valkey:
     process.run(150, second)
     assert [name for _, name in process.triggered] == ["queue_delay"]
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=10, loglevel="error"):
-        deadline = time.monotonic() + 10
-        while recorded.value(DELAY, otelmon__queue__name="celery") != 2:
-            assert time.monotonic() < deadline
+        wait_until(lambda: recorded.value(DELAY, otelmon__queue__name="celery") == 2)
     process.run(900, second)
     assert len(process.triggered) == 1
     assert [name for _, name in process.resolved] == ["queue_delay"]

@@ -33,7 +33,7 @@ def url(server: Any) -> str:
 
 def ask(recorded: Recording, at: float = 0.0) -> None:
     recorded.sources.background.run_due(at)
-    recorded.sources.background.wait(10)
+    recorded.sources.background.wait(30)
 
 
 def test_a_server_that_is_killed_pages_once_and_resolves_once_when_it_is_back(

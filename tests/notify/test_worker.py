@@ -42,7 +42,7 @@ def discord(clock):
 
 @pytest.fixture
 def notifier(discord, clock):
-    return DiscordNotifier("discord", discord.webhook_url, BoundedClient(total_seconds=2, clock=clock), clock=clock)
+    return DiscordNotifier("discord", discord.webhook_url, BoundedClient(total_seconds=30, clock=clock), clock=clock)
 
 
 def now(clock) -> datetime:
@@ -244,7 +244,7 @@ def test_two_workers_send_each_page_once(clock):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
     assert sorted(sent.id for sent in captured.pages) == sorted(f"p{number}" for number in range(40))
 
 
@@ -257,7 +257,7 @@ def test_a_clean_stop_delivers_what_is_due_and_what_falls_due_within_its_bound(c
     thread.start()
     clock.wait_for_waiters(1)
     clock.advance(2)
-    thread.join(5)
+    thread.join(30)
     assert (sent, outbox.open) == ([2], [])
 
 

@@ -13,6 +13,7 @@ from otelmon.rules.slo import expand_slos
 from otelmon.runtime.assemble import window_for
 from otelmon.runtime.evaluate import RuleRunner
 from otelmon.sample import Sample
+from tests.e2e.simulation import unpaced
 
 START = 1_767_225_600.0
 CHECKOUT = """
@@ -47,29 +48,40 @@ class Burning:
         self.transitions: list[Transition] = []
         self._good = self._bad = self._failing_since = 0.0
 
-    def remember(self, seconds: float, *, per_second: float = 10.0) -> None:
-        """The views that so much time without an error has left, as they are restored after a restart."""
-        for what, value in (("errors", 0.0), ("events", 300 * per_second)):
+    def remember(
+        self, seconds: float, *, per_second: float = 10.0, burning_seconds: float = 0.0, errors: float = 0.0
+    ) -> None:
+        """The views that so much time has left, with this share of errors in its last ``burning_seconds`` and none
+        before, as they are restored after a restart.
+        """
+        begin, burning_at = self.at - seconds, self.at - burning_seconds
+        times = [begin + 300 * step for step in range(1, int(seconds // 300) + 1)]
+        for what, share in (("errors", errors), ("events", 1.0)):
             labels = Labels({"__name__": f"slo:{what}:every5m", "job": "shop", "slo": "checkout"})
-            begin = self.at - seconds
-            times = [begin + 300 * step for step in range(1, int(seconds // 300) + 1)]
-            self.window.append(Sample(labels=labels, at=at, value=value) for at in times)
+            values = [300 * per_second * share * (what == "events" or at > burning_at) for at in times]
+            self.window.append(
+                Sample(labels=labels, at=at, value=value) for at, value in zip(times, values, strict=True)
+            )
         self.rules.resume(self.window)
 
     def run(self, seconds: float, *, errors: float, per_second: float = 10.0) -> None:
         """Let time pass with this share of errors."""
         end = self.at + seconds
-        while self.at < end:
-            self.at += self.interval_seconds
-            events = per_second * self.interval_seconds
-            self._good += events * (1 - errors)
-            self._bad += events * errors
-            counted = [Sample(labels=OK, at=self.at, value=self._good, start_at=START)]
-            if self._bad:
-                self._failing_since = self._failing_since or self.at - self.interval_seconds
-                counted.append(Sample(labels=FAILED, at=self.at, value=self._bad, start_at=self._failing_since))
-            self.window.append(counted)
-            self.transitions += self.rules.run(self.window, self.at).transitions
+        with unpaced():
+            while self.at < end:
+                self._pass_interval(errors, per_second)
+
+    def _pass_interval(self, errors: float, per_second: float) -> None:
+        self.at += self.interval_seconds
+        events = per_second * self.interval_seconds
+        self._good += events * (1 - errors)
+        self._bad += events * errors
+        counted = [Sample(labels=OK, at=self.at, value=self._good, start_at=START)]
+        if self._bad:
+            self._failing_since = self._failing_since or self.at - self.interval_seconds
+            counted.append(Sample(labels=FAILED, at=self.at, value=self._bad, start_at=self._failing_since))
+        self.window.append(counted)
+        self.transitions += self.rules.run(self.window, self.at).transitions
 
     def fired(self, severity: str) -> list[float]:
         """How many seconds after the start an alert of this severity began to fire."""

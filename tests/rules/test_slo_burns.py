@@ -13,25 +13,52 @@ BUDGET = 0.001
 TABLE = [(14.4, HOUR, "critical"), (6.0, 6 * HOUR, "critical"), (3.0, DAY, "warning"), (1.0, 3 * DAY, "warning")]
 
 
-@pytest.mark.parametrize(("rate", "long", "severity"), TABLE)
-def test_a_burst_of_each_documented_rate_is_told_within_its_window(rate: float, long: float, severity: str) -> None:
+def burn(rate: float, long: float, *, lived: float) -> Burning:
+    """A service that burns at this rate for ``long`` and one view more: the last ``lived`` seconds by evaluating them,
+    those before by the views that they left.
+    """
     service = Burning(interval_seconds=150.0)
-    service.remember(4 * DAY)
-    service.run(HOUR / 2, errors=0.0)
-    assert service.transitions == []
-    service.run(long + 300, errors=rate * BUDGET * 1.02)
+    errors = rate * BUDGET
+    remembered = max(0.0, long - lived)
+    if remembered:
+        service.remember(4 * DAY, burning_seconds=remembered, errors=errors)
+    else:
+        service.remember(4 * DAY)
+        service.run(HOUR / 2, errors=0.0)
+        assert service.transitions == []
+    service.run(min(long, lived) + 300, errors=errors)
+    return service
+
+
+def is_told_within_its_window(rate: float, long: float, severity: str, *, lived: float) -> None:
+    service = burn(rate * 1.02, long, lived=lived)
     assert service.fired(severity) != []
-    assert service.fired(severity)[0] - HOUR / 2 <= long
+    assert service.fired(severity)[0] - (HOUR / 2 if lived >= long else 0.0) <= min(long, lived)
     if severity == "warning":
         assert service.fired("critical") == []
 
 
+def is_not_told_within_it(rate: float, long: float, severity: str, *, lived: float) -> None:
+    assert burn(rate * 0.97, long, lived=lived).fired(severity) == []
+
+
+@pytest.mark.parametrize(("rate", "long", "severity"), TABLE)
+def test_a_burst_of_each_documented_rate_is_told_within_its_window(rate: float, long: float, severity: str) -> None:
+    is_told_within_its_window(rate, long, severity, lived=6 * HOUR)
+
+
 @pytest.mark.parametrize(("rate", "long", "severity"), TABLE)
 def test_what_burns_a_little_slower_is_not_told_within_it(rate: float, long: float, severity: str) -> None:
-    service = Burning(interval_seconds=150.0)
-    service.remember(4 * DAY)
-    service.run(HOUR / 2 + long, errors=rate * BUDGET * 0.97)
-    assert service.fired(severity) == []
+    is_not_told_within_it(rate, long, severity, lived=6 * HOUR)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("rate", "long", "severity"), TABLE[2:])
+def test_days_of_burning_are_told_as_well_where_every_tick_of_them_is_evaluated(
+    rate: float, long: float, severity: str
+) -> None:
+    is_told_within_its_window(rate, long, severity, lived=long)
+    is_not_told_within_it(rate, long, severity, lived=long)
 
 
 def test_an_outage_is_told_in_a_minute_and_a_tick() -> None:

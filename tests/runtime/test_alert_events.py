@@ -59,7 +59,7 @@ def sent(events: AlertEvents) -> None:
     """Wait for what is being sent."""
     sender = events._sender
     if sender is not None:
-        sender.join(20)
+        sender.join(60)
 
 
 def fault(simulation: Simulation, events: AlertEvents) -> None:
@@ -160,7 +160,7 @@ def test_a_processor_that_blocks_or_raises_holds_up_no_tick(simulation: Simulati
     class Blocking(SimpleLogRecordProcessor):
         def on_emit(self, log_record: Any) -> None:
             entered.set()
-            leave.wait(20)
+            leave.wait(60)
             raise RuntimeError("torn")
 
     provider = LoggerProvider(shutdown_on_exit=False)
@@ -168,7 +168,7 @@ def test_a_processor_that_blocks_or_raises_holds_up_no_tick(simulation: Simulati
     logs_api.set_logger_provider(provider)
     events = telling(simulation)
     simulation.run(120, lambda: simulation.request("/pay", 500))
-    assert entered.wait(20)
+    assert entered.wait(60)
     simulation.run(300, lambda: simulation.request("/pay"))
     assert "error_rate" in {name for _, name in simulation.resolved}
     leave.set()
@@ -214,7 +214,7 @@ def test_a_whole_monitor_exports_its_last_events_before_it_ends(here: Path, monk
         monitor.run()
         ended = threading.Semaphore(0)
         with monitor.ticks.listening(lambda _: ended.release()):
-            assert all(ended.acquire(timeout=30) for _ in range(2))
+            assert all(ended.acquire(timeout=60) for _ in range(2))
         monitor.process_alert("error_rate", 0.9)
         monitor.stop()
         names = [record.event_name for record in received.log_records()]

@@ -30,7 +30,7 @@ def engines() -> int:
 def watched() -> bool:
     """Whether an engine runs; it starts while the first requests may come already."""
     patience = threading.Event()
-    return any(engines() == 1 or patience.wait(0.05) for _ in range(200)) and engines() == 1
+    return any(engines() == 1 or patience.wait(0.05) for _ in range(1200)) and engines() == 1
 
 
 def counted(monitor: Monitor) -> int:
@@ -41,12 +41,12 @@ def counted(monitor: Monitor) -> int:
 def vitals() -> Snapshot:
     """The first snapshot that has seen requests: one shares its measurements with those of the second before."""
     patience = threading.Event()
-    for _ in range(100):
+    for _ in range(600):
         found = otelmon.snapshot()
         if found.request_rate:
             return found
         patience.wait(0.1)
-    raise AssertionError("no request was seen within 10 s")
+    raise AssertionError("no request was seen within 60 s")
 
 
 def build() -> FastAPI:
@@ -182,7 +182,7 @@ def run(source: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env=clean_environ(OTELMON_STATE_DIR=str(folder / "state"), OTELMON_PAGING="off"),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 
@@ -197,7 +197,7 @@ FORK = """\
 import asyncio, json, os, signal
 import otelmon
 
-signal.alarm(25)  # a deadlock ends here
+signal.alarm(100)  # a deadlock ends here
 
 
 async def bare(scope, receive, send):

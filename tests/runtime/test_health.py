@@ -22,7 +22,7 @@ from otelmon.runtime.health import Health
 from otelmon.runtime.ticks import Flaw, Ticks
 from otelmon.testing import FakeClock
 from tests.runtime.client import TestClient
-from tests.runtime.test_control import wait_for
+from tests.waiting import wait_until
 
 
 class Engine:
@@ -75,7 +75,7 @@ def test_the_answer_comes_once_the_next_tick_has_ended_and_not_before() -> None:
             task = await asked(client)
             assert not task.done()
             threading.Thread(target=watching.tick).start()
-            response = await asyncio.wait_for(task, 10)
+            response = await asyncio.wait_for(task, 30)
         assert response.status_code == 200
         assert response.json()["status"] == "ok"
         assert response.headers["cache-control"] == "no-store"
@@ -92,7 +92,7 @@ def test_the_loop_serves_others_meanwhile_and_many_wait_for_one_tick() -> None:
             tasks = [await asked(client) for _ in range(50)]
             assert threading.active_count() == before
             watching.tick()
-            found = await asyncio.wait_for(asyncio.gather(*tasks), 10)
+            found = await asyncio.wait_for(asyncio.gather(*tasks), 30)
         assert {response.status_code for response in found} == {200}
 
     asyncio.run(story())
@@ -108,7 +108,7 @@ def test_a_tick_that_was_not_good_is_a_503_with_a_reason_and_no_text_of_an_error
         async with watching.client() as client:
             task = await asked(client)
             watching.tick()
-            response = await asyncio.wait_for(task, 10)
+            response = await asyncio.wait_for(task, 30)
         assert response.status_code == 503
         assert response.json() == {"status": "failing", "reason": Flaw(kind).words}
 
@@ -122,7 +122,7 @@ def test_late_ticks_are_a_503_at_once() -> None:
 
     async def story() -> None:
         async with watching.client() as client:
-            response = await asyncio.wait_for(client.get("/"), 10)
+            response = await asyncio.wait_for(client.get("/"), 30)
         assert response.status_code == 503
         assert "late" in response.json()["reason"]
 
@@ -136,7 +136,7 @@ def test_a_tick_that_hangs_is_waited_for_no_longer_than_until_it_is_late() -> No
 
     async def story() -> None:
         async with watching.client() as client:
-            response = await asyncio.wait_for(client.get("/"), 10)
+            response = await asyncio.wait_for(client.get("/"), 30)
         assert response.status_code == 503
 
     asyncio.run(story())
@@ -161,7 +161,7 @@ def test_only_a_get_is_answered_and_a_head_has_no_body() -> None:
             for _ in range(20):
                 await asyncio.sleep(0)
             watching.tick()
-            response = await asyncio.wait_for(task, 10)
+            response = await asyncio.wait_for(task, 30)
         assert (response.status_code, response.content) == (200, b"")
         assert int(response.headers["content-length"]) > 0
 
@@ -189,9 +189,9 @@ def test_without_an_asyncio_loop_the_next_tick_is_waited_for_all_the_same() -> N
 
     thread = threading.Thread(target=serve)
     thread.start()
-    wait_for(lambda: bool(watching.ticks._waiting))
+    wait_until(lambda: bool(watching.ticks._waiting))
     watching.tick()
-    thread.join(10)
+    thread.join(30)
     assert done
     assert sent[0]["status"] == 200
 

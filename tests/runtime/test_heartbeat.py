@@ -22,6 +22,7 @@ from otelmon.runtime.switch import PagingDecision
 from otelmon.runtime.ticks import Flaw, Tick
 from otelmon.testing import FakeClock
 from tests.runtime.test_ticks import Watched
+from tests.waiting import wait_until
 
 SECRET = "9f3b1c2d-switch-token"
 GOOD = Tick(at=0.0, seconds=0.1)
@@ -47,7 +48,7 @@ def listening() -> Iterator[Switch]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             switch.calls.append({"path": self.path, "body": json.loads(body)})
-            switch.answering.wait(10)
+            switch.answering.wait(60)
             self.send_response(switch.status)
             self.send_header("Content-Length", "2")
             self.end_headers()
@@ -98,7 +99,7 @@ class Beating:
 
     def wait(self) -> None:
         if self.heartbeat._call is not None:
-            self.heartbeat._call.join(15)
+            self.heartbeat._call.join(30)
 
 
 def test_good_ticks_are_heard_of_each_half_minute_and_no_more_often(switch: Switch) -> None:
@@ -142,7 +143,7 @@ def test_the_beats_end_while_the_disk_refuses_and_go_on_after(switch: Switch, tm
         for _ in range(count):
             watched.tick()
             if heartbeat._call is not None:
-                heartbeat._call.join(15)
+                heartbeat._call.join(30)
         return len(switch.calls)
 
     assert ticks(3) == 3
@@ -208,6 +209,8 @@ def test_a_process_that_pages_nobody_keeps_no_switch_quiet(
     three = threading.Semaphore(0)
     with monitor.ticks.listening(lambda _: three.release()):
         for _ in range(3):
-            assert three.acquire(timeout=20)
+            assert three.acquire(timeout=60)
+    if expected:
+        wait_until(lambda: switch.calls)
     monitor.stop()
     assert bool(switch.calls) is expected

@@ -13,7 +13,7 @@ _HEAVY = "{name for name in ('numpy', 'sqlalchemy', 'httpx', 'sqlite3') if name 
 
 def run(program: str, directory: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=directory, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], cwd=directory, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

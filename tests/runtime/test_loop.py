@@ -52,10 +52,10 @@ def run(folder: Path, clock: FakeClock, ticks: Ticks, seconds: int, config: str 
     try:
         monitor.run()
         while clock.monotonic() - ticks.began < seconds:
-            clock.wait_for_waiters(THREADS, 20)
+            clock.wait_for_waiters(THREADS, 60)
             clock.advance(1)
             pace.wait(0.004)
-        clock.wait_for_waiters(THREADS, 20)
+        clock.wait_for_waiters(THREADS, 60)
     finally:
         ticks.at, seen = [], ticks.at
         monitor.stop()
@@ -114,7 +114,7 @@ def test_a_tick_that_fails_whole_is_counted_and_the_next_one_comes(
     pace = threading.Event()
     monitor[0].run()
     for _ in range(50):
-        clock.wait_for_waiters(THREADS, 20)
+        clock.wait_for_waiters(THREADS, 60)
         clock.advance(1)
         pace.wait(0.004)
     monitor[0].stop()
@@ -142,5 +142,5 @@ def test_a_stop_is_noticed_within_its_interval_whatever_the_length(here: Path) -
     monitor.snapshot()
     stopping = threading.Thread(target=monitor.stop)
     stopping.start()
-    stopping.join(5)
+    stopping.join(60)
     assert not stopping.is_alive()

@@ -144,7 +144,7 @@ def test_a_value_by_hand_pages_at_once_with_its_context_and_a_value_under_the_li
     monkeypatch.setenv("DISCORD_ROLE_ID", "123456789012345678")
     otelmon.start()
     otelmon.process_alert("error_rate", 0.06, {"timestamp": "2026-01-05T12:00:00Z", "environment": "eu-1", "shard": 7})
-    page = paging.wait_for(is_page, 10)
+    page = paging.wait_for(is_page, 45)
     assert "CRITICAL" in page.content
     assert "Error rate 6 % (limit 5 %)" in page.content
     assert [ping.id for ping in page.pings] == ["123456789012345678"]
@@ -152,7 +152,7 @@ def test_a_value_by_hand_pages_at_once_with_its_context_and_a_value_under_the_li
         assert text in page.text.replace("\\", "")
     otelmon.process_alert("error_rate", 0.07)  # still over: the same incident
     otelmon.process_alert("error_rate", 0.01)
-    resolved = paging.wait_for(is_resolved, 10)
+    resolved = paging.wait_for(is_resolved, 45)
     assert len(paging.messages) == 2
     assert resolved.id > page.id
 
@@ -177,11 +177,11 @@ def test_process_alert_returns_at_once_while_discord_hangs(paging: DiscordStandI
     otelmon.start()
     otelmon.snapshot()  # the engine is there
     otelmon.process_alert("error_rate", 0.5)
-    paging.wait_until(lambda discord: len(discord.requests) == 1, 10)
+    paging.wait_until(lambda discord: len(discord.requests) == 1, 45)
     began = time.monotonic()
     for _ in range(100):
         otelmon.process_alert("response_time", 5000)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5  # half of what is waited for Discord; the machine may be busy
     paging.refuse()  # the hanging exchange ends
     paging.accept()
 
@@ -223,13 +223,13 @@ def test_a_value_by_hand_resolves_after_five_minutes_without_another(here: Path)
         monitor = Monitor(load_settings(None, environ=environ, directory=here), ON, clock=clock)
         try:
             monitor.process_alert("error_rate", 0.06)
-            discord.wait_for(is_page, 10)
+            discord.wait_for(is_page, 45)
             advance(clock, 200, until=lambda: False)
             monitor.process_alert("error_rate", 0.07)  # renewed
             advance(clock, 5, until=lambda: not monitor._watch._by_hand)
             renewed_at = clock.now()
             advance(clock, 400, until=lambda: len(discord.messages) == 2)
-            discord.wait_for(is_resolved, 1)
+            discord.wait_for(is_resolved, 45)
             assert 295 <= clock.now() - renewed_at <= 330
         finally:
             monitor.stop()

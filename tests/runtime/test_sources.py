@@ -29,7 +29,7 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sources]:
 
 
 def until(holds: Callable[[Snapshot], bool]) -> Snapshot:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not holds(found := otelmon.snapshot()):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)

@@ -160,7 +160,7 @@ def run(source: str, folder: Path, *arguments: str) -> subprocess.CompletedProce
         env=clean_environ(OTELMON_STATE_DIR=str(folder / "state")),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

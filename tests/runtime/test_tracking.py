@@ -37,7 +37,7 @@ print([name for name in sys.modules if name.startswith("sentry_sdk")])
         env={**environ, "OTELMON_STATE_DIR": str(tmp_path), "PYTHONPATH": str(Path(otelmon.__file__).parents[1])},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.stdout.strip() == "[]", done.stderr

@@ -77,7 +77,7 @@ class Browser:
         result = self.command("Runtime.evaluate", expression=script, returnByValue=True)
         return None if "exceptionDetails" in result else result["result"].get("value")
 
-    def wait_for(self, script: str, seconds: float = 20.0) -> Any:
+    def wait_for(self, script: str, seconds: float = 45.0) -> Any:
         """The value of the expression once it is one that counts as true."""
         return _until(lambda: self.look(script), seconds, script)
 

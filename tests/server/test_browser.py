@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from otelmon.testing import DiscordStandIn
-from tests.e2e.served import CONFIG, Served
+from tests.e2e.served import LASTING, Served
 from tests.server.browser import Browser
 
 pytestmark = pytest.mark.slow
 
-PUBLIC = CONFIG.replace("window: 4s", "window: 60s") + "public_url: ${SERVED_URL}\nenvironment: production\n"
+PUBLIC = LASTING + "public_url: ${SERVED_URL}\nenvironment: production\n"
 BOOK = """# cart_failures: <b onclick=alert(1)>carts</b> fail
 
 ## What it means
@@ -92,7 +92,7 @@ def test_the_page_is_opened_from_the_message_and_pressed_in_chromium(tmp_path: P
         browser.wait_for("document.body.innerText.includes('Acknowledged by Ada Lovelace')")
         browser.screenshot(folder / "acknowledged.png")
 
-        discord.wait_for(lambda message: "ACKNOWLEDGED** by Ada Lovelace" in message.content, 20)
+        discord.wait_for(lambda message: "ACKNOWLEDGED** by Ada Lovelace" in message.content, 45)
         browser.open(discord.url)
         browser.wait_for("document.body.innerText.includes('by Ada Lovelace')")
         assert browser.look("document.querySelector('a.button') === null")

@@ -198,7 +198,7 @@ def test_what_is_saved_after_others_opened_and_closed_the_file_is_there_for_the_
 
     def count_in_another_process() -> str:
         command = [sys.executable, "-c", COUNT_ALERTS, str(path)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout.strip()
 
     with SqliteStorage(path) as storage:
         SqliteStorage(path).close()
