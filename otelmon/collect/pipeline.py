@@ -12,6 +12,7 @@ from opentelemetry.sdk.environment_variables import OTEL_METRICS_EXEMPLAR_FILTER
 from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
+from otelmon.collect.locks import renew_after_forks
 from otelmon.collect.meter import OwnMeter
 from otelmon.collect.reader import Reader, offered_reader, wants_exponential
 from otelmon.collect.resource import detected_attributes
@@ -104,6 +105,7 @@ def _on_provider(provider: MeterProvider, reader: Reader, *, portable: bool, exp
 
 
 def _pipeline(provider: MeterProvider, reader: Reader, *, portable: bool, exponential: bool) -> Pipeline:
+    renew_after_forks(provider)
     return Pipeline(
         reader=reader,
         provider=provider,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,12 +16,11 @@ from opentelemetry.sdk.metrics.view import Aggregation, DefaultAggregation, Expo
 
 from otelmon.collect.quiet import OnceFilter
 from otelmon.faults import Faults
+from otelmon.forks import FORKS
 
 # A callback that is slower delays every collection, but its metrics and all others are not lost; with the SDK's
 # default of 10 s one slow callback would lose them all, each time.
 _TIMEOUT_SECONDS = 60.0
-# How long a fork waits for a collection to end before it goes on all the same.
-_FORK_SECONDS = 5.0
 _CALLBACK_LOGGER = "opentelemetry.sdk.metrics._internal.instrument"
 _REQUEST_DURATION = "http.server.request.duration"
 
@@ -104,7 +102,7 @@ class Reader(MetricReader):
             self._received, self._puller = None, threading.get_ident()
             begin = time_ns()
             try:
-                with _collecting, self._once.on_this_thread():
+                with FORKS.whole(), self._once.on_this_thread():
                     self.collect(timeout_millis=_TIMEOUT_SECONDS * 1000)
                 data, self._received = self._received, None
             finally:
@@ -167,44 +165,6 @@ class Reader(MetricReader):
         self._observed[key] = observed
         return observed
 
-
-class _Collecting:
-    """Held while the SDK is collected, and by whoever forks.
-
-    The SDK's locks are not made anew in a forked child: one that is forked in the middle of a collection would wait
-    for them for ever, in the first request that records.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._forking = False
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def before_fork(self) -> None:
-        """Wait for the collection that is under way."""
-        self._forking = self._lock.acquire(timeout=_FORK_SECONDS)
-
-    def after_fork(self) -> None:
-        """Let the parent's collections go on."""
-        if self._forking:
-            self._forking = False
-            self._lock.release()
-
-    def in_child(self) -> None:
-        """Nobody collects in a new process."""
-        self._lock, self._forking = threading.RLock(), False
-
-
-_collecting = _Collecting()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_collecting.before_fork, after_in_parent=_collecting.after_fork, after_in_child=_collecting.in_child
-    )
 
 _StreamKey = tuple[str, str | None, str, str | None]
 

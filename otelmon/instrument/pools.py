@@ -93,7 +93,7 @@ class Pools:
     def __init__(self, adapters: Sequence[Adapter], deferred: Deferred) -> None:
         self._deferred = deferred
         self._adapters = adapters
-        self._named: list[tuple[Any, str | None]] = []
+        self._named: list[tuple[Callable[[], Any], str | None]] = []
         self._watched: dict[int, WatchedPool] = {}
         self._read: list[tuple[WatchedPool, PoolCounts]] = []
         self._wait_time: Histogram | None = None
@@ -105,7 +105,9 @@ class Pools:
         if self._adapter(pool) is None:
             known = "SQLAlchemy's Engine, AsyncEngine or Pool, a pool of psycopg_pool or of asyncpg"
             raise TypeError(f"otelmon.watch_pool takes {known}; not {type(pool).__module__}.{type(pool).__qualname__}")
-        self._named.append((pool, name))
+        # An application that makes a pool for each job names many: those that are gone are not kept.
+        self._named = [each for each in self._named if each[0]() is not None]
+        self._named.append((_reference(pool), name))
         if _current is self:
             self.adopted(pool, name)
 
@@ -116,8 +118,10 @@ class Pools:
         self._create_instruments(meter)
         _current = self
         self.find()
-        for pool, name in self._named:
-            self.adopted(pool, name)
+        for owner, name in self._named:
+            pool = owner()
+            if pool is not None:
+                self.adopted(pool, name)
 
     def end(self) -> None:
         """Cease to measure; the hooks stay and do nothing."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from otelmon.forks import FORKS
 from otelmon.instrument.background import Background, Job, Ran
 
 NAME = "otelmon.probe.name"
@@ -217,7 +218,8 @@ async def _within(awaitable: Any, seconds: float) -> Any:
 
 def _asking(target: HttpTarget | TcpTarget, rhythm: Rhythm) -> Callable[[], Answer]:
     def check() -> Answer:
-        from otelmon.instrument.probe_targets import ask  # loads httpx: here, in the background
+        with FORKS.whole():
+            from otelmon.instrument.probe_targets import ask  # loads httpx: here, in the background
 
         return ask(target, rhythm.timeout_seconds)
 

@@ -23,8 +23,9 @@ def rule_file(
     another Prometheus has a default of its own. With a ``form``, expressions that serve both forms of histograms ask
     for that one only, and rules that cannot are left out with a comment. Extensions of otelmon's are annotations;
     ``foreign``: another program is to evaluate the rules, so those that say how an alert behaves there
-    (``otelmon_no_data``, ``otelmon_resolve_when``) are left out with a comment, since it would not. ``otelmon_unit``
-    stays: it is true of the value wherever the rule is evaluated, and a page made of the alert can use it.
+    (``otelmon_no_data``, ``otelmon_resolve_when``, ``otelmon_breakdown``) are left out with a comment, since it would
+    not. ``otelmon_unit`` stays: it is true of the value wherever the rule is evaluated, and a page made of the alert
+    can use it.
     """
     groups = tuple(groups)
     histograms = histogram_names(rule.expr for group in groups for rule in group.rules)
@@ -81,11 +82,15 @@ def _behaviour(rule: Rule) -> dict[str, str]:
         NO_DATA_ANNOTATION: "only otelmon does that; elsewhere an alert resolves when nothing is measured",
         RESOLVE_WHEN_ANNOTATION: "only otelmon does that; elsewhere an alert resolves once expr does not hold",
     }
-    return {
+    behaviour = {
         name: f"{name}: {' '.join(rule.annotations[name].split())} ({reason})"
         for name, reason in reasons.items()
         if name in rule.annotations
     }
+    if rule.breakdown:
+        titles = ", ".join(breakdown.title for breakdown in rule.breakdown)
+        behaviour[BREAKDOWN_ANNOTATION] = f"{BREAKDOWN_ANNOTATION}: {titles} (only otelmon adds these to a page)"
+    return behaviour
 
 
 def _rule(rule: Rule, text: str, *, without: Collection[str]) -> dict[str, object]:

@@ -21,6 +21,7 @@ from otelmon.config.load import load_settings
 from otelmon.config.settings import PagingMode, Settings
 from otelmon.errors import ConfigError, Problem
 from otelmon.faults import Faults, logger
+from otelmon.forks import FORKS
 from otelmon.instrument.attach import attach, wrap
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.instrument.requests import RequestMiddleware
@@ -154,6 +155,10 @@ class Monitor:
                 return
             if self._watch is not None:
                 _inherited.append(self._watch)
+                if FORKS.cut:
+                    self._watch, self._stopped = None, True
+                    self.faults.add("fork", "a child is not watched: it was forked in the middle of a collection")
+                    return
                 self._watch.inherited()
             self._watch = Watch(
                 self.settings,

@@ -23,6 +23,7 @@ from otelmon.collect.pipeline import open_pipeline
 from otelmon.config.settings import Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
+from otelmon.forks import FORKS
 from otelmon.instrument.eventloop import EventLoopLag
 from otelmon.instrument.exemplars import EXEMPLARS
 from otelmon.instrument.host import HostSampler
@@ -203,15 +204,17 @@ class Watch:
         if self._idle_seconds:
             self._clock.wait(self._stop, self._idle_seconds)
         try:
-            from otelmon.runtime.member import join
+            # A child that is forked while a module is loaded would wait for ever to load it.
+            with FORKS.whole():
+                from otelmon.runtime.member import join
 
-            member = self._member = join(
-                self._settings,
-                pipeline=self._pipeline,
-                recorder=self._recorder,
-                clock=self._clock,
-                faults=self._faults,
-            )
+                member = self._member = join(
+                    self._settings,
+                    pipeline=self._pipeline,
+                    recorder=self._recorder,
+                    clock=self._clock,
+                    faults=self._faults,
+                )
             if member.export is not None:
                 self._spawn("otelmon-export", partial(self._run_export, member))
             while self._is_evaluator(member):
@@ -246,8 +249,9 @@ class Watch:
 
     def _evaluate(self, member: Member) -> None:
         """A term: evaluate and page until another process does or the app stops."""
-        from otelmon.runtime.assemble import assemble
-        from otelmon.runtime.term import Term
+        with FORKS.whole():
+            from otelmon.runtime.assemble import assemble
+            from otelmon.runtime.term import Term
 
         settings = self._renewed()
         term = self._term = Term(

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from otelmon.errors import StateError
+from otelmon.forks import FORKS
 from otelmon.storage.database import DatabaseStorage
 from otelmon.storage.schema import upgrade, version_of
 from otelmon.storage.steps import STEPS, Steps
@@ -63,7 +64,12 @@ def open_existing(path: str | os.PathLike[str]) -> SqliteStorage:
 
 
 class _SqliteDatabase:
-    """One connection, used by one thread at a time (DatabaseStorage sees to that)."""
+    """One connection, used by one thread at a time (DatabaseStorage sees to that).
+
+    A file is closed before a fork, and opened again by the next transaction. A child that inherits an open one holds
+    none of its locks, but SQLite believes that it does: another process could delete the write-ahead log that the child
+    writes to, and a lock for writing that the parent held would never be freed in the child.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -74,17 +80,19 @@ class _SqliteDatabase:
             "sqlite://", creator=self._connect, poolclass=StaticPool, execution_options=options
         )
         event.listen(self._engine, "begin", _begin)
+        FORKS.add(self)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads."""
-        with self._told(), self._engine.connect() as connection, connection.begin():
+        with FORKS.whole(), self._told(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that has the lock for writing from its start: it does not fail half-way for want of it."""
         with (
+            FORKS.whole(),
             self._told(),
             self._engine.connect().execution_options(begin="IMMEDIATE") as connection,
             connection.begin(),
@@ -93,7 +101,7 @@ class _SqliteDatabase:
 
     def copy_to(self, path: str) -> None:
         """Writes a copy of the database to a new file."""
-        with self._told(), contextlib.closing(sqlite3.connect(path)) as copy:
+        with FORKS.whole(), self._told(), contextlib.closing(sqlite3.connect(path)) as copy:
             Path(path).chmod(0o600)
             raw = self._engine.raw_connection()
             try:
@@ -103,7 +111,13 @@ class _SqliteDatabase:
 
     def close(self) -> None:
         """Closes the connection; the last one to close folds the write-ahead log into the file."""
-        self._engine.dispose()
+        with FORKS.whole():
+            self._engine.dispose()
+
+    def let_go(self) -> None:
+        """Closes the file until the next transaction; what is in memory stays."""
+        if self.path != MEMORY:
+            self._engine.dispose()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)

@@ -7,10 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from otelmon.cli.main import app as command
 from otelmon.collect.names import Kind, label_name, metric_name
+from otelmon.rules.breakdown import BREAKDOWN_ANNOTATION
 from otelmon.rules.load import load_rule_file
 from tests.collector_config.documents import FOLDER, ROOT, document
 from tests.collector_config.test_collector import read
@@ -26,14 +28,29 @@ def test_the_unit_tests_of_rules_pass(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
-def test_promtool_gives_the_same_verdict(path: Path) -> None:
+def test_promtool_gives_the_same_verdict(path: Path, tmp_path: Path) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("no promtool on PATH: only otelmon has run the unit tests")
+    asked = path.read_text(encoding="utf-8")
+    for name in document(asked)["rule_files"]:
+        copy = tmp_path / Path(name).name
+        copy.write_text(without_breakdowns((path.parent / name).read_text(encoding="utf-8")), encoding="utf-8")
+        asked = asked.replace(name, copy.name)
+    (tmp_path / path.name).write_text(asked, encoding="utf-8")
     done = subprocess.run(
-        [promtool, "test", "rules", path.name], cwd=path.parent, capture_output=True, text=True, check=False, timeout=60
+        [promtool, "test", "rules", path.name], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def without_breakdowns(rules: str) -> str:
+    """To otelmon a breakdown is no annotation of the alert, to Prometheus it is: export leaves it out."""
+    read = document(rules)
+    for group in read["groups"]:
+        for rule in group["rules"]:
+            rule.get("annotations", {}).pop(BREAKDOWN_ANNOTATION, None)
+    return yaml.safe_dump(read, sort_keys=False)
 
 
 def test_each_rule_file_is_tested_and_a_changed_rule_fails(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from otelmon.collect import pace
-from otelmon.collect.collector import Collector
+from otelmon.collect.collector import Collector, Shared
 from otelmon.collect.reader import Reader
 from otelmon.config.load import load_settings
 from otelmon.config.settings import Settings
@@ -61,6 +61,7 @@ class Simulation:
         notifier: Notifier | None = None,
         environ: Mapping[str, str] | None = None,
         sample: Callable[[], None] = lambda: None,
+        shared: Shared | None = None,
     ) -> None:
         environ = {"OTEL_SERVICE_NAME": "shop", "OTELMON_STATE_DIR": str(config.parent), **(environ or {})}
         self.settings: Settings = load_settings(config, environ=environ, directory=config.parent)
@@ -77,7 +78,9 @@ class Simulation:
             max_series=self.settings.max_series,
         )
         self.engine = Engine(
-            collector=Collector(reader, recorder=self.recorder, job="shop", instance="host", faults=self.faults),
+            collector=Collector(
+                reader, recorder=self.recorder, job="shop", instance="host", faults=self.faults, shared=shared
+            ),
             window=self.window,
             rules=RuleRunner(self.settings.groups, interval_seconds=self.settings.interval_seconds, faults=self.faults),
             disk=self.disk,
