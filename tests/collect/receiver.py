@@ -57,7 +57,7 @@ def http_receiver() -> Iterator[Received]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.hang.wait(10)
+            received.hang.wait(60)
             if received.refuse:
                 received.refuse -= 1
                 self.send_response(400)

@@ -156,7 +156,7 @@ def test_a_hanging_receiver_holds_an_export_no_longer_than_its_timeout_and_a_shu
             thread = threading.Thread(target=run)
             thread.start()
             export.shutdown()
-            assert done.wait(5)
+            assert done.wait(30)
             thread.join()
             assert results == [False]
             assert not export.export(data)

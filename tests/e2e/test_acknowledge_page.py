@@ -107,7 +107,7 @@ def test_the_button_of_a_page_leads_to_where_it_is_acknowledged(tmp_path: Path, 
     with (
         DiscordStandIn() as discord,
         Served(tmp_path, app=source, config=PUBLIC, webhook_url=discord.webhook_url, environ=environ) as app,
-        httpx.Client(follow_redirects=True, trust_env=False, timeout=60) as browser,
+        httpx.Client(follow_redirects=True, trust_env=False, timeout=60, headers={"Connection": "close"}) as browser,
     ):
         app.until(lambda: any(map(is_page, discord.messages)), doing=lambda: app.get("/fail"))
         page = discord.wait_for(is_page)

@@ -84,7 +84,7 @@ def test_a_kill_pages_within_two_intervals_and_the_next_run_resolves_it(
         assert took < 2 * INTERVAL
         assert "Process down on shop" in page.content
         assert "SIGKILL" in str(page.body)
-        assert app.process.wait(30) == 137
+        assert app.process.wait(60) == 137
     assert len(discord.messages) == 1
     with served(tmp_path, discord) as again:
         again.until(lambda: any(map(is_over, discord.messages)), doing=lambda: again.get("/items/1"))
@@ -101,7 +101,7 @@ def test_a_deploy_is_passed_on_and_pages_nobody(
         app.pass_ticks(1, doing=lambda: app.get("/items/1"))
         uvicorn = child(app)
         app.process.send_signal(number)
-        assert app.process.wait(30) in (0, 128 + number)
+        assert app.process.wait(60) in (0, 128 + number)
         assert not uvicorn.is_running()
         assert "Application shutdown complete" in app.log
     discord.expect_silence_after()
@@ -114,7 +114,7 @@ def test_an_app_that_fails_at_its_start_pages_and_its_exit_code_is_passed_on(
     with Served(tmp_path, config=SLOW, webhook_url=discord.webhook_url, before=before) as app:
         page = discord.wait_for(is_down, 45)
         assert "exit code 3" in str(page.body)
-        assert app.process.wait(30) == 3
+        assert app.process.wait(60) == 3
 
 
 def test_a_command_that_ends_by_itself_without_an_error_pages_nobody(tmp_path: Path, discord: DiscordStandIn) -> None:
@@ -124,7 +124,7 @@ def test_a_command_that_ends_by_itself_without_an_error_pages_nobody(tmp_path: P
     (tmp_path / "path" / "sitecustomize.py").write_text("OWN = 7\n")
     environ = {"PYTHONPATH": os.pathsep.join([str(tmp_path / "path"), str(Path(__file__).parents[2])])}
     with Served(tmp_path, webhook_url=discord.webhook_url, before=before, environ=environ) as app:
-        assert app.process.wait(45) == 0
+        assert app.process.wait(60) == 0
         app.wait_for_log("own 7 true")
     discord.expect_silence_after()
 
@@ -190,7 +190,7 @@ def test_one_workers_death_is_its_supervisors_matter_and_the_supervisors_own_pag
         workers = arbiter.children()
         arbiter.kill()
         discord.wait_for(is_down, 45)
-        assert app.process.wait(40) == 137
+        assert app.process.wait(60) == 137
         psutil.wait_procs(workers, timeout=20)  # gunicorn's workers end when their arbiter is gone
 
 
@@ -207,4 +207,4 @@ threading.Event().wait(60)
         app.wait_for_log("up")
         app.process.send_signal(signal.SIGHUP)
         discord.wait_for(is_down, 45)
-        assert app.process.wait(30) == 3
+        assert app.process.wait(60) == 3

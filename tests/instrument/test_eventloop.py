@@ -33,10 +33,13 @@ def test_a_block_of_the_loop_is_the_worst_lag_until_the_next_sample():
         await asyncio.sleep(0.02)
         time.sleep(0.08)  # noqa: ASYNC251 (the fault that is measured)
         await asyncio.sleep(0.02)
-        assert 0.06 <= lag.sample() <= 1.0
+        assert 0.06 <= lag.sample() <= 10.0
         assert gauge(reader) >= 0.06
-        await asyncio.sleep(0.03)
-        assert lag.sample() < 0.06
+        for _ in range(1000):  # a busy machine blocks a loop too
+            await asyncio.sleep(0.03)
+            if (last := lag.sample()) < 0.06:
+                break
+        assert last < 0.06
         lag.stop()
 
     asyncio.run(story())

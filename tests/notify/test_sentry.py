@@ -31,7 +31,7 @@ def sentry():
 def notifier(sentry, caplog):
     caplog.set_level(logging.DEBUG)
     clock = FakeClock(AT.timestamp())
-    client = BoundedClient(total_seconds=1, clock=clock)
+    client = BoundedClient(total_seconds=3, clock=clock)
     made = SentryNotifier(
         "sentry", Dsn.parse(sentry.dsn), client, environment="production", instance="web-1", clock=clock
     )

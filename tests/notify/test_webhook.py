@@ -39,8 +39,7 @@ def receiver():
 
 @pytest.fixture
 def notifier(receiver, clock):
-    client = BoundedClient(total_seconds=1, clock=clock)
-    notifier = WebhookNotifier("managers", receiver.url, client, token=TOKEN, clock=clock)
+    notifier = WebhookNotifier("managers", receiver.url, BoundedClient(clock=clock), token=TOKEN, clock=clock)
     yield notifier
     notifier.close()
 
@@ -131,9 +130,11 @@ def test_a_retry_after_that_means_nothing_is_back_off(receiver, notifier, asked)
     assert notifier.send(owed(), AT).retry_at - AT >= BACKOFF
 
 
-def test_one_that_hangs_is_given_up_and_tried_again(receiver, notifier):
+def test_one_that_hangs_is_given_up_and_tried_again(receiver, clock):
     receiver.answers = [Answer(hang=True)]
+    notifier = WebhookNotifier("managers", receiver.url, BoundedClient(total_seconds=1), token=TOKEN, clock=clock)
     outcome = notifier.send(owed(), AT)
+    notifier.close()
     assert (outcome.kind, outcome.uncertain) == (OutcomeKind.RETRY, True)
     assert "within 1 s" in outcome.reason
 

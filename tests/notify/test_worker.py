@@ -42,7 +42,7 @@ def discord(clock):
 
 @pytest.fixture
 def notifier(discord, clock):
-    return DiscordNotifier("discord", discord.webhook_url, BoundedClient(total_seconds=2, clock=clock), clock=clock)
+    return DiscordNotifier("discord", discord.webhook_url, BoundedClient(total_seconds=30, clock=clock), clock=clock)
 
 
 def now(clock) -> datetime:
