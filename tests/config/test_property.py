@@ -71,8 +71,6 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
 @given(text=mutations(GOOD))
 def test_a_broken_configuration_is_an_error_with_a_place_or_settings(directory, text):
     path = directory / "otelmon.yaml"
