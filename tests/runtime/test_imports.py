@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-_HEAVY = "{name for name in ('numpy', 'sqlalchemy', 'httpx', 'sqlite3') if name in sys.modules}"
+_HEAVY = "{name for name in ('numpy', 'sqlalchemy', 'httpx', 'sqlite3', 'matplotlib') if name in sys.modules}"
 
 
 def run(program: str, directory: Path) -> str:
