@@ -1,4 +1,4 @@
-"""Charts that tests draw, and the pictures that were looked at and kept, which `python -m tests.charts.charts` draws."""
+"""Charts that tests draw, and pictures that were looked at and kept (`python -m tests.charts.charts` draws those)."""
 
 from __future__ import annotations
 
