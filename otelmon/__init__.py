@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_alert",
+    "diagnostic",
     "health",
     "operation",
     "probe",
@@ -152,6 +153,22 @@ def probe(
 
     def declare(function: _Function) -> _Function:
         SOURCES.probes.declare(name, function, rhythm)
+        return function
+
+    return declare
+
+
+def diagnostic(alert: str, name: str | None = None) -> Callable[[_Function], _Function]:
+    """Let a function say more when an alert fires: ``@otelmon.diagnostic("database_connections")``.
+
+    The function takes no arguments and may be a coroutine function. It runs in a thread (and a loop) of its own, within
+    2 s, after the page was sent, and what it returns (text, a mapping, a list) is edited into the page under ``name``
+    (default: the function's), cut and escaped.
+    """
+    from otelmon.instrument.sources import SOURCES
+
+    def declare(function: _Function) -> _Function:
+        SOURCES.diagnostics.add(alert, function, name)
         return function
 
     return declare

@@ -10,6 +10,7 @@ import typer
 from otelmon.cli.ack import ack
 from otelmon.cli.backtest import backtest
 from otelmon.cli.check import check
+from otelmon.cli.deploy import deploy
 from otelmon.cli.incidents import incidents
 from otelmon.cli.init import init
 from otelmon.cli.oncall import oncall
@@ -53,6 +54,7 @@ app.command()(check)
 app.command("test")(run_tests)
 app.command()(ack)
 app.command()(backtest)
+app.command()(deploy)
 app.command()(query)
 app.command()(record)
 app.command()(reload)

@@ -40,7 +40,7 @@ _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
     "runbooks", "notifiers", "fallback", "routes", "probes", "redis", "sentry_url", "heartbeat_url", "heartbeat_every",
-    "slo", NOTICES_KEY, *POLICY_KEYS,
+    "slo", "trace_url", "exception_messages", NOTICES_KEY, *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -132,6 +132,8 @@ class _Reader:
             runbook_base_url=self._address("runbook_base_url"),
             runbooks=self.runbooks(base),
             public_url=self.public_url(),
+            trace_url=self.trace_url(),
+            exception_messages=bool(fields is not None and fields.boolean("exception_messages")),
             sentry=read_sentry(self.variables, self._address("sentry_url")),
             heartbeat_url=read_heartbeat_url(fields, self.variables),
             heartbeat_seconds=read_heartbeat_seconds(fields),
@@ -250,6 +252,14 @@ class _Reader:
         elif len(url) > _LONGEST_PUBLIC_URL:
             self.fields.fault("public_url", f"is longer than {_LONGEST_PUBLIC_URL} characters", "write a shorter one")
         return url.rstrip("/")
+
+    def trace_url(self) -> str:
+        """``trace_url:``: the address of a trace, with a place for its id."""
+        url = self._address("trace_url") or ""
+        if url and "{trace_id}" not in url and self.fields is not None:
+            hint = "write {trace_id} where the id of a trace belongs"
+            self.fields.fault("trace_url", "leads to the same page for every trace", hint)
+        return url
 
     def runbooks(self, base: Path) -> Path | None:
         """``runbooks:``: the folder of the team's own runbooks, relative to the configuration file."""

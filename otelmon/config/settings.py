@@ -77,13 +77,15 @@ class NotifierSettings(BaseModel):
 class Settings(BaseModel):
     """Everything that otelmon can be told, checked.
 
-    ``service_source`` and ``environment_source`` say in words where the two came from. ``environment`` is None where
-    none is declared. ``disabled_by`` names the variable that switched everything off; then nothing else was read.
-    ``runbooks`` is the folder of the team's own runbooks. ``public_url`` is where people reach the app, without a
-    slash at its end; None where no page links there. ``exclude_paths`` are paths, or prefixes of paths where they end
-    in ``*``. ``rule_patterns`` are what ``rule_files:`` says, made absolute, ``rule_files`` what that matched.
-    ``heartbeat_url`` is called after good ticks, at most once ``heartbeat_seconds``.
-    ``groups`` are the built-in rules as tuned, the user's own, then those of the rule files, ready to evaluate.
+    ``service_source`` and ``environment_source`` say in words where the two came from. ``environment`` is None
+    where none is declared. ``disabled_by`` names the variable that switched everything off; then nothing else was
+    read. ``runbooks`` is the folder of the team's own runbooks. ``public_url`` is where people reach the app,
+    without a slash at its end; None where no page links there. ``trace_url`` is the address of a trace, with
+    ``{trace_id}`` in it; empty where none is linked. ``exception_messages`` is whether pages quote those of
+    exceptions. ``exclude_paths`` are paths, or prefixes of paths where they end in ``*``. ``rule_patterns`` are
+    what ``rule_files:`` says, made absolute, ``rule_files`` what that matched. ``heartbeat_url`` is called after good
+    ticks, at most once ``heartbeat_seconds``. ``groups`` are the built-in rules as tuned, the user's own, then those
+    of the rule files, ready to evaluate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -111,6 +113,8 @@ class Settings(BaseModel):
     runbook_base_url: str | None = None
     runbooks: Path | None = None
     public_url: str | None = None
+    trace_url: str = ""
+    exception_messages: bool = False
     sentry: SentrySettings = SentrySettings()
     max_series: int = DEFAULT_MAX_SERIES
     heartbeat_url: SecretStr | None = None

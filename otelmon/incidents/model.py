@@ -43,6 +43,7 @@ class EventKind(StrEnum):
     UNREACHED = "reached nobody"
     REOPENED = "reopened"
     RESOLVED = "resolved"
+    EVIDENCE = "evidence"
     OMITTED = "left out"
 
 
@@ -59,6 +60,7 @@ class Cause(StrEnum):
     ESCALATED = "escalated"
     ACKNOWLEDGED = "acknowledged"
     REFRESHED = "refreshed"
+    EVIDENCE = "evidence"
     RESOLVED = "resolved"
 
 
@@ -96,6 +98,18 @@ class Telling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that was found out about an incident: what it is, and what it says, in lines. Both are data.
+
+    ``link`` is the address of more (empty: there is none).
+    """
+
+    name: str
+    text: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """A fault that somebody is paged for.
 
@@ -113,7 +127,7 @@ class Incident:
     ``joined_at`` is when the last of them joined.
 
     ``rounds`` counts how often it was triggered: once, and again by each reopening and each acknowledgement that ran
-    out.
+    out. ``evidence`` is what was found out about it since it was triggered (or reopened), most telling first.
     """
 
     id: str
@@ -138,6 +152,7 @@ class Incident:
     joined_at: datetime | None = None
     rounds: int = 1
     targets: tuple[str, ...] = ()
+    evidence: tuple[Finding, ...] = ()
 
     @property
     def firing(self) -> tuple[Alert, ...]:
@@ -205,6 +220,15 @@ class Resolve:
 
     incident_id: str
     by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was found out about an incident, in the round (see ``Incident.rounds``) in which it was asked for."""
+
+    incident_id: str
+    round: int
+    findings: tuple[Finding, ...]
 
 
 RequestBody = Acknowledge | Resolve | AddSilence | ExpireSilence

@@ -117,7 +117,7 @@ def _hidden(incident: Incident, muted: Mapping[Labels, Mute]) -> set[Labels]:
 def written(incident: Incident, happening: Happening) -> tuple[Incident, Change]:
     """The incident with an event on its timeline, and the telling that it is for, if it is for one."""
     cause, event = happening.cause, happening.event
-    if cause in (Cause.REFRESHED, Cause.ACKNOWLEDGED, Cause.RESOLVED) and not incident.shown_in:
+    if cause in (Cause.REFRESHED, Cause.EVIDENCE, Cause.ACKNOWLEDGED, Cause.RESOLVED) and not incident.shown_in:
         cause = None  # nobody was told of it
     shown_in = incident.shown_in
     timeline = _lengthened(incident.timeline, event)

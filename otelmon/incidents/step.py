@@ -14,6 +14,7 @@ from otelmon.incidents.model import (
     Change,
     Event,
     EventKind,
+    Evidence,
     Incident,
     IncidentState,
     Refusal,
@@ -61,6 +62,7 @@ def step(
     silences: Mapping[str, Silence] | None = None,
     policy: Policy = DEFAULT,
     timing: Callable[[Incident], Policy] | None = None,
+    evidence: Iterable[Evidence] = (),
 ) -> IncidentStep:
     """The open incidents after what happened at ``at``.
 
@@ -68,11 +70,14 @@ def step(
     are ids that resolved incidents have, so that no new one gets them. ``recent`` and ``silences`` are those of the
     step before. Requests come first: whoever acknowledges while the alert resolves is named in the resolved page, and
     who silences is spared what fires at the same instant. Of an alert that changes more than once, the last counts.
+    ``evidence`` is what was found out about open incidents; what comes too late is passed over.
     ``timing`` gives the policy whose timers count for an incident, where that is not ``policy`` for all.
     """
     books = _Books(incidents, recent or {}, silences or {}, at=at, taken=taken, policy=policy, timing=timing)
     for request in requests:
         books.ask(request)
+    for found in evidence:
+        books.learn(found)
     for transition in transitions:
         if transition.alert.state is AlertState.FIRING:
             books.fire(transition)
@@ -149,6 +154,15 @@ class _Books:
                 self._with_members(request, id_, self._acknowledge)
             case Resolve(incident_id=id_):
                 self._with_members(request, id_, self._resolve_by_hand)
+
+    def learn(self, found: Evidence) -> None:
+        """What was found out about an incident, unless it is another one by now, or over."""
+        incident = self.open.get(found.incident_id)
+        if incident is None or incident.rounds != found.round or incident.evidence == found.findings:
+            return
+        text = found.findings[0].text.partition("\n")[0] if found.findings else ""
+        event = Event(at=self._at, kind=EventKind.EVIDENCE, text=text)
+        self._write(replace(incident, evidence=found.findings), Happening(event=event, cause=Cause.EVIDENCE))
 
     def fire(self, transition: Transition) -> None:
         """An alert fires: it joins the open incident of its group, reopens a recent one, or opens a new one."""
@@ -252,6 +266,7 @@ class _Books:
             paged_at=None,
             storm="",
             rounds=incident.rounds + 1,
+            evidence=(),
         )
         draft = self._draft(id_)
         draft.opened, draft.why = EventKind.REOPENED, f"{lasted} after it was resolved: {why}"

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from otelmon.faults import Faults
+from otelmon.instrument.exemplars import EXEMPLARS, Exemplar, trace_id
 from otelmon.instrument.lifecycle import ASGIApp, Lifecycle, Message, Receive, Scope, Send
 from otelmon.instrument.model import CLIENT_CLOSED_REQUEST, INCOMPLETE_RESPONSE, Traffic
 from otelmon.instrument.own_pages import OwnPages
@@ -164,6 +165,7 @@ class _Exchange:
         "_send",
         "_started_at",
         "_status",
+        "_trace",
         "_trailers",
         "ended_at",
         "open",
@@ -176,6 +178,7 @@ class _Exchange:
         self._send = send
         self._lane = lane
         self._status = 0
+        self._trace = ""
         self._trailers = False
         self._left = False
         self._headers: Any = None
@@ -209,6 +212,8 @@ class _Exchange:
                 self._status = message["status"]
                 self._headers = message.get("headers")
                 self._trailers = message.get("trailers", False)
+                if self._status >= 500:
+                    self._trace = trace_id(self._scope)  # its span may be over once the app returns
             elif self.open and self._is_last(kind, message):
                 if self._status < 500:
                     self._count("", perf_counter())
@@ -225,12 +230,12 @@ class _Exchange:
             return
         try:
             if self.ended_at is not None:
-                self._count(error_type(error), self.ended_at)
+                self._count(error_type(error), self.ended_at, error)
             elif self._left or _is_cancellation(error):
                 self._abandon()
             else:
                 self._status = self._status or 500
-                self._count(error_type(error), perf_counter())
+                self._count(error_type(error), perf_counter(), error)
         except Exception as fault:  # noqa: BLE001 (never reaches the host application)
             self._middleware.faults.add(_FAULT, _FAULT_TEXT, fault)
 
@@ -275,7 +280,7 @@ class _Exchange:
         self._status = self._status or CLIENT_CLOSED_REQUEST
         self._count("", perf_counter())
 
-    def _count(self, failure: str, ended_at: float) -> None:
+    def _count(self, failure: str, ended_at: float, error: BaseException | None = None) -> None:
         self.open = False
         scope = self._scope
         if UNCOUNTED in scope:
@@ -285,10 +290,20 @@ class _Exchange:
             route = self._middleware.route_of(scope)
             if failure and ERROR_KEY in scope and self._status >= 500:
                 failure = scope[ERROR_KEY]
-        except Exception as error:  # noqa: BLE001 (the request is counted all the same)
-            self._middleware.faults.add(_FAULT, "the route of a request could not be read", error)
+        except Exception as fault:  # noqa: BLE001 (the request is counted all the same)
+            self._middleware.faults.add(_FAULT, "the route of a request could not be read", fault)
             route = ""
-        self._lane.end(route, self._status, failure, ended_at - self._started_at)
+        seconds = ended_at - self._started_at
+        self._lane.end(route, self._status, failure, seconds)
+        if (failure or seconds > EXEMPLARS.slowest) and scope["type"] == "http":
+            found = Exemplar(
+                method=scope["method"],
+                route=route,
+                error_type=failure,
+                seconds=seconds,
+                trace_id=self._trace or trace_id(scope),
+            )
+            EXEMPLARS.note(found, error)
 
 
 class _WebSocket(_Exchange):

@@ -12,6 +12,7 @@ from opentelemetry.metrics import Meter
 from otelmon.faults import Faults
 from otelmon.instrument.background import Background
 from otelmon.instrument.deferred import Deferred
+from otelmon.instrument.diagnostics import Diagnostics
 from otelmon.instrument.driver_pools import AsyncpgAdapter, PsycopgAdapter
 from otelmon.instrument.job_queues import hook
 from otelmon.instrument.operations import Operations
@@ -33,6 +34,7 @@ class Sources:
         self.pools = Pools([SqlalchemyAdapter(), PsycopgAdapter(), AsyncpgAdapter()], self._deferred)
         self.redis = RedisWatch(self.pools)
         self.queues = Queues()
+        self.diagnostics = Diagnostics()
         self._faults = Faults()
 
     def begin(

@@ -43,6 +43,7 @@ _NAME_LIMIT = 80  # of who acknowledged
 _DESCRIPTION_KEPT = 2048  # what a description keeps when the fields want the whole embed
 _FOOTER_KEPT = 512
 _MASKED_LINK_LIMIT = 1024
+_FIELD_LINK_LIMIT = 700
 _ACTION_ROW, _BUTTON, _LINK_STYLE = 1, 2, 5  # Discord's numbers: component types and a button's style
 _SNOWFLAKE = re.compile("[0-9]{1,20}")
 _URL = re.compile("https?://[\\x21-\\x7e]+", re.IGNORECASE)
@@ -204,15 +205,18 @@ def _fields(message: Message, link: str, pictured: Field | None) -> list[dict[st
 
 
 def _field(field: Field) -> dict[str, Any]:
-    value = _text(field.value, FIELD_VALUE_LIMIT, lines=True)
-    address = _link(field.link)
-    if address and units(value) + units(address) <= FIELD_VALUE_LIMIT - 4:
-        value = f"[{value}]({address})"
     return {
         "name": _text(one_line(field.name), FIELD_NAME_LIMIT),
-        "value": value,
+        "value": _value(field),
         "inline": field.inline,
     }
+
+
+def _value(field: Field) -> str:
+    link = _link(field.link)
+    if not link or len(link) > _FIELD_LINK_LIMIT:
+        return _text(field.value, FIELD_VALUE_LIMIT, lines=True)
+    return f"[{_text(one_line(field.value), FIELD_VALUE_LIMIT - _FIELD_LINK_LIMIT - 4)}]({link})"
 
 
 def _fitting(fields: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from otelmon.incidents.model import Incident, IncidentState
 from otelmon.oncall.call import Call
@@ -38,10 +38,19 @@ def call_notices(call: Call | None) -> str:
     return "" if call is None else "\n".join(f"{_WARNING} {notice}" for notice in call.notices)
 
 
-def call_fields(call: Call | None, incident: Incident, at: datetime) -> tuple[Field, ...]:
-    """Who was paged, and while nobody has acknowledged what comes next."""
+def call_fields(
+    call: Call | None, incident: Incident, at: datetime, *, repeat_every: timedelta | None = None
+) -> tuple[Field, ...]:
+    """Who was paged, and while nobody has acknowledged what comes next.
+
+    ``repeat_every`` is when people are told again of an incident without an escalation; None: never.
+    """
     if call is None:
-        return ()
+        if incident.state is not IncidentState.TRIGGERED or incident.paged_at is None or repeat_every is None:
+            return ()
+        wait = (incident.paged_at + repeat_every - at).total_seconds()
+        again = f"this page again in {format_span(wait)}, unless somebody acknowledges"
+        return (Field(name="Next", value=again, inline=False),) if wait > 0 else ()
     fields = [Field(name="Paged", value=", ".join(call.paged), inline=False)]
     if incident.state is IncidentState.TRIGGERED and call.coming is not None:
         fields.append(Field(name="Next", value=_coming(call.coming, at), inline=False))

@@ -27,6 +27,7 @@ class PageReason(StrEnum):
     REMINDER = "nobody acknowledged an incident that goes on"
     ESCALATED = "a step of the escalation policy is due"
     REFRESHED = "what an incident shows changed"
+    EVIDENCE = "what explains an incident was found out"
     SILENCE_ENDING = "a silence that hides an alert ends soon"
     HANDOVER = "a shift on call began or ended"
     SHIFT_NEAR = "a shift on call is near"
@@ -46,8 +47,8 @@ class PageAction(StrEnum):
 class Field:
     """A name and a value shown in a page. Both are data: the target's renderer escapes them.
 
-    ``link`` is the address that the value leads to (empty: nowhere). ``chart`` says the same as a picture, where the
-    target shows pictures: the value is then left out.
+    With a ``link``, the value leads to that address. ``chart`` says the same as a picture, which is shown instead of the
+    value where the target shows pictures.
     """
 
     name: str

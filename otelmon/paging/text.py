@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from otelmon.alerts.model import Alert, AlertState, TransitionReason
@@ -17,7 +17,7 @@ from otelmon.oncall.model import Mention
 from otelmon.paging.escalated import call_fields, call_notices, call_opening
 from otelmon.paging.model import Field, Message, PagedAlert
 from otelmon.paging.values import format_span, format_value, format_value_and_bound
-from otelmon.rules.model import Unit
+from otelmon.rules.model import Severity, Unit
 from otelmon.rules.runbooks import not_served, own_runbooks, runbook_link
 
 # How a rule calls its measure in a title: "Response time p95".
@@ -70,8 +70,9 @@ class Context:
     ``served_runbook`` gives the address where the app itself shows the runbook of a name, "" where there is none;
     ``first_steps`` gives the first steps of a rule's runbook, shown where no runbook is linked; ``acknowledge`` says,
     for an incident's id, how it is acknowledged; ``acknowledge_link`` gives the address of the page where an incident
-    is acknowledged, in a message of this instant (empty: there is no such page); ``newest_error`` the address of
-    the application's newest error since an instant, where errors are tracked (empty: there is none).
+    is acknowledged, in a message of this instant (empty: there is no such page). ``repeat_every`` says, by severity,
+    when people are told again of an incident that nobody acknowledges; ``newest_error`` gives the address of the
+    application's newest error since an instant, where errors are tracked (empty: there is none).
     """
 
     service: str
@@ -82,6 +83,7 @@ class Context:
     first_steps: Callable[[str], tuple[str, ...]] = _no_steps
     acknowledge: Callable[[str], str] = _command
     acknowledge_link: AcknowledgeLink = no_link
+    repeat_every: Mapping[Severity, timedelta | None] = field(default_factory=dict)
     newest_error: Callable[[datetime], str] = no_error
 
 
@@ -125,7 +127,12 @@ def triggered_message(
         title=f"{opening}{_headline(alert)} {_place(alert, about)}",
         description="\n\n".join(text for text in (notices, description) if text),
         mentions=mentions,
-        fields=_fields(incident, alert, about, call_fields(call, incident, at)),
+        fields=_fields(
+            incident,
+            alert,
+            about,
+            call_fields(call, incident, at, repeat_every=about.repeat_every.get(incident.severity)),
+        ),
         link=link,
         acknowledge="" if acknowledged else about.acknowledge_link(incident, at),
         since_at=incident.triggered_at,
@@ -265,6 +272,9 @@ def _in_list(alert: Alert, about: Context) -> str:
 
 def _fields(incident: Incident, alert: Alert, about: Context, escalated: tuple[Field, ...]) -> tuple[Field, ...]:
     fields = [
+        Field(name=finding.name, value=finding.text, inline=False, link=finding.link) for finding in incident.evidence
+    ]
+    fields += [
         Field(name="Service", value=_service(alert.labels, about)),
         Field(name="Environment", value=about.environment),
         Field(name="Instance", value=alert.labels.get("instance") or about.instance),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, ValuesView
 from dataclasses import fields, is_dataclass
 
 import numpy as np
@@ -128,6 +128,10 @@ class Measured(Mapping[Labels, float]):
 
     def __iter__(self) -> Iterator[Labels]:
         return iter(self._values())
+
+    def values(self) -> ValuesView[float]:
+        """The values alone, for which no label set has to be made."""
+        return dict(enumerate(self._vector.values[self._vector.floats].tolist())).values()
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self._vector.floats))

@@ -8,6 +8,7 @@ import yaml
 
 from otelmon.duration import format_duration
 from otelmon.promql.render import render
+from otelmon.rules.breakdown import BREAKDOWN_ANNOTATION, breakdown_text
 from otelmon.rules.extensions import NO_DATA_ANNOTATION, RESOLVE_WHEN_ANNOTATION
 from otelmon.rules.histograms import HistogramForm, NoSuchFormError, histogram_names, in_form
 from otelmon.rules.model import AlertingRule, Group, Rule
@@ -96,6 +97,8 @@ def _rule(rule: Rule, text: str, *, without: Collection[str]) -> dict[str, objec
     if rule.labels:
         written["labels"] = dict(rule.labels)
     annotations = dict(rule.annotations) if isinstance(rule, AlertingRule) else {}
+    if isinstance(rule, AlertingRule) and rule.breakdown:
+        annotations[BREAKDOWN_ANNOTATION] = breakdown_text(rule.breakdown)
     if kept := {name: value for name, value in annotations.items() if name not in without}:
         written["annotations"] = kept
     return written

@@ -4,6 +4,7 @@ annotations:
   otelmon_unit: ratio              in which unit the value and its bound are written
   otelmon_no_data: keep            resolve (Prometheus's meaning, the default), keep or alert
   otelmon_resolve_when: "0.03"     a bound, or an expression, that has to hold before the alert resolves
+  otelmon_breakdown: ...           expressions that say what the alert is made of, see breakdown.py
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from otelmon.document.fields import Problems, did_you_mean
 from otelmon.document.model import Scalar
 from otelmon.promql.analyze import condition
 from otelmon.promql.ast import Expr
+from otelmon.rules.breakdown import BREAKDOWN_ANNOTATION, read_breakdown
 from otelmon.rules.expression import read_expression
-from otelmon.rules.model import NoData, ResolveWhen, Unit
+from otelmon.rules.model import Breakdown, NoData, ResolveWhen, Unit
 from otelmon.rules.quantity import QuantityError, parse_threshold
 
 UNIT_ANNOTATION = "otelmon_unit"
@@ -31,6 +33,7 @@ class Extensions:
     unit: Unit = Unit.NONE
     no_data: NoData = NoData.RESOLVE
     resolve_when: ResolveWhen | None = None
+    breakdown: tuple[Breakdown, ...] = ()
 
 
 def read_extensions(annotations: Mapping[str, Scalar], expr: Expr, problems: Problems, path: str) -> Extensions:
@@ -50,7 +53,9 @@ def read_extensions(annotations: Mapping[str, Scalar], expr: Expr, problems: Pro
     scalar = annotations.get(RESOLVE_WHEN_ANNOTATION)
     if scalar is not None:
         resolve_when = read_resolve_when(scalar, expr, unit, problems, key=f"{path}.{RESOLVE_WHEN_ANNOTATION}")
-    return Extensions(unit=unit, no_data=no_data, resolve_when=resolve_when)
+    scalar = annotations.get(BREAKDOWN_ANNOTATION)
+    breakdown = () if scalar is None else read_breakdown(scalar, problems, key=f"{path}.{BREAKDOWN_ANNOTATION}")
+    return Extensions(unit=unit, no_data=no_data, resolve_when=resolve_when, breakdown=breakdown)
 
 
 def read_no_data(scalar: Scalar, problems: Problems, *, key: str) -> NoData | None:

@@ -13,6 +13,7 @@ from otelmon.document.fields import Fields, Problems
 from otelmon.document.load import parse_document, read_document
 from otelmon.document.model import Scalar, Section, Value, describe, is_empty
 from otelmon.labels import METRIC_NAME, Labels
+from otelmon.rules.breakdown import BREAKDOWN_ANNOTATION
 from otelmon.rules.expression import read_expression
 from otelmon.rules.extensions import Extensions, read_extensions
 from otelmon.rules.model import AlertingRule, Group, Origin, RecordingRule, Rule
@@ -173,10 +174,11 @@ def _read_rule(value: Value, problems: Problems, *, group_labels: dict[str, str]
         for_seconds=for_seconds or 0.0,
         keep_firing_for_seconds=keep_seconds or 0.0,
         labels=all_labels,
-        annotations=annotations,
+        annotations={name: text for name, text in annotations.items() if name != BREAKDOWN_ANNOTATION},
         unit=extensions.unit,
         no_data=extensions.no_data,
         resolve_when=extensions.resolve_when,
+        breakdown=extensions.breakdown,
         origin=origin,
     )
 

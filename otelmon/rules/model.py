@@ -75,13 +75,30 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Breakdown:
+    """An expression that says what an alert is made of; see :mod:`otelmon.rules.breakdown`.
+
+    Its values are shown as shares of their sum, of what ``share_of`` says, where that is not empty; else in ``unit``;
+    else with ``noun`` behind them. ``text`` is the expression as written, with the comment that heads it.
+    """
+
+    title: str
+    text: str
+    expr: Expr
+    share_of: str = ""
+    unit: Unit = Unit.NONE
+    noun: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertingRule:
     """A Prometheus alerting rule, with its expression parsed.
 
     ``for_seconds`` is how long the expression must hold before the alert fires, ``keep_firing_for_seconds`` how long
     it goes on firing after the expression stopped holding. ``annotations`` and ``labels`` are templates.
     ``unit``, ``no_data`` and ``resolve_when`` are otelmon extensions, kept in the annotations ``otelmon_unit``,
-    ``otelmon_no_data`` and ``otelmon_resolve_when`` so that the file stays Prometheus's.
+    ``otelmon_no_data`` and ``otelmon_resolve_when`` so that the file stays Prometheus's. So is ``breakdown``, in
+    ``otelmon_breakdown``, but that is no text of the alert's: it is not among ``annotations``.
     """
 
     name: str
@@ -94,6 +111,7 @@ class AlertingRule:
     unit: Unit = Unit.NONE
     no_data: NoData = NoData.RESOLVE
     resolve_when: ResolveWhen | None = None
+    breakdown: tuple[Breakdown, ...] = ()
     origin: Origin
 
     @property

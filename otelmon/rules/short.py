@@ -21,6 +21,7 @@ from otelmon.errors import PromQLError
 from otelmon.labels import METRIC_NAME, Labels
 from otelmon.promql.ast import Expr, Number
 from otelmon.promql.parse import parse
+from otelmon.rules.breakdown import adjusted, read_breakdown
 from otelmon.rules.builtin import BUILTIN_GROUP, Builtin, builtins
 from otelmon.rules.expression import read_expression
 from otelmon.rules.extensions import (
@@ -31,15 +32,15 @@ from otelmon.rules.extensions import (
     read_resolve_when,
 )
 from otelmon.rules.load import check_template, read_annotations, read_labels
-from otelmon.rules.model import AlertingRule, Group, Origin, Severity, Unit
+from otelmon.rules.model import AlertingRule, Breakdown, Group, Origin, Severity, Unit
 from otelmon.rules.quantity import QuantityError, parse_percentile, parse_threshold
 from otelmon.rules.spelling import prometheus_spelling
-from otelmon.rules.tune import Tuning, counter_windows_of, tuned, windows_of
+from otelmon.rules.tune import Tuning, counter_windows_of, threshold_of, tuned, windows_of
 
 OWN_GROUP = "alerts"
 
 _TEXTS = ("summary", "description", "title", "runbook")
-_SHARED = ("severity", "for", "keep_firing_for", "no_data", "resolve_when", "enabled", "labels", *_TEXTS)
+_SHARED = ("severity", "for", "keep_firing_for", "no_data", "resolve_when", "breakdown", "enabled", "labels", *_TEXTS)
 _OWN = ("expr", "unit", "annotations", *_SHARED)
 _LONGEST_WINDOW = 86_400.0
 _LONGEST_FOR = 7 * 86_400.0
@@ -147,7 +148,13 @@ def _changed(builtin: Builtin, tuning: Tuning, entry: Entry, least_window: float
             name: annotation.replace("p95", f"p{told}").replace("95 %", f"{told} %")
             for name, annotation in annotations.items()
         }
-    return replace(rule, text=text, expr=parse(text), annotations=annotations, origin=origin)
+    breakdown = adjusted(rule.breakdown, tuning, bound=_bound_of(rule))
+    return replace(rule, text=text, expr=parse(text), annotations=annotations, breakdown=breakdown, origin=origin)
+
+
+def _bound_of(rule: AlertingRule) -> float | None:
+    bound = threshold_of(rule.expr)
+    return None if bound is None else bound.value
 
 
 def _widened(builtin: Builtin, least_window: float) -> AlertingRule:
@@ -156,8 +163,11 @@ def _widened(builtin: Builtin, least_window: float) -> AlertingRule:
     shortest = min((_seconds(window) for window in windows_of(rule.expr)), default=least_window)
     if shortest >= least_window:
         return rule
-    text = tuned(rule.text, rule.expr, Tuning(window_seconds=least_window))
-    return replace(rule, text=text, expr=parse(text), annotations=_window_told(rule.annotations, rule, least_window))
+    tuning = Tuning(window_seconds=least_window)
+    text = tuned(rule.text, rule.expr, tuning)
+    annotations = _window_told(rule.annotations, rule, least_window)
+    breakdown = adjusted(rule.breakdown, tuning, bound=None)
+    return replace(rule, text=text, expr=parse(text), annotations=annotations, breakdown=breakdown)
 
 
 def _window_told(annotations: Mapping[str, str], rule: AlertingRule, window_seconds: float) -> dict[str, str]:
@@ -262,7 +272,22 @@ def _with_lifecycle(rule: AlertingRule, fields: Fields) -> tuple[AlertingRule, d
         wanted = read_resolve_when(scalar, rule.expr, rule.unit, fields.problems, key=key)
         rule = replace(rule, resolve_when=wanted)
         stated[RESOLVE_WHEN_ANNOTATION] = scalar.text.strip()
-    return rule, stated
+    return _with_breakdown(rule, fields), stated
+
+
+def _with_breakdown(rule: AlertingRule, fields: Fields) -> AlertingRule:
+    """The rule with its ``breakdown``: one text, or a list of them."""
+    value = fields.value("breakdown")
+    if value is None:
+        return rule
+    listing = None if isinstance(value, Scalar) else fields.listing("breakdown")
+    found: list[Breakdown] = []
+    for item in (value,) if listing is None else listing.items:
+        if isinstance(item, Scalar) and not is_empty(item):
+            found += read_breakdown(item, fields.problems, key=fields.key("breakdown"), any_spelling=True)
+        elif listing is not None or is_empty(item):
+            fields.problems.add(item, f"an expression expected, not {describe(item)}", key=fields.key("breakdown"))
+    return replace(rule, breakdown=tuple(found))
 
 
 def _check_windows(scalar: Scalar, expr: Expr, problems: Problems, interval: float, *, key: str) -> None:

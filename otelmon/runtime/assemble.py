@@ -15,6 +15,7 @@ from otelmon.config.settings import DISCORD, LOG, NotifierKind, Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
 from otelmon.incidents.model import Change
+from otelmon.instrument.sources import SOURCES
 from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.log import LogNotifier
@@ -28,9 +29,14 @@ from otelmon.paging.text import AcknowledgeLink, Context, no_link
 from otelmon.rules.model import Group
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.alert_events import AlertEvents
+from otelmon.runtime.breakdowns import BreakdownSource, CourseSource
+from otelmon.runtime.changed import ChangedSource, Notes
 from otelmon.runtime.delivery import Delivery
+from otelmon.runtime.diagnosed import DiagnosticSource
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
+from otelmon.runtime.evidence import Gatherer, Source
+from otelmon.runtime.examples import ExampleSource
 from otelmon.runtime.incident_metrics import IncidentMetrics
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.member import Member
@@ -47,9 +53,11 @@ from otelmon.window.window import Window
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """What evaluates and pages: an engine, and the workers that deliver what it owes."""
+    """What evaluates and pages: an engine, what explains its pages, and the workers that deliver what it owes."""
 
     engine: Engine
+    gatherer: Gatherer
+    notes: Notes
     delivery: Delivery
     workers: Sequence[Worker]
     notifiers: Mapping[str, Notifier]
@@ -112,7 +120,10 @@ def assemble(
         )
         figures = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults)
         events = _events(pipeline, clock, faults)
-        engine.on_changes = _both(figures.record, events.changes)
+        notes = Notes(member.disk, faults)
+        notes.start(str(pipeline.resource.attributes.get("service.version", "")), at)
+        gatherer = make_gatherer(engine, settings, notes, clock=clock, faults=faults)
+        engine.on_changes = _each(figures.record, events.changes, *([gatherer.notice] if pages else []))
         engine.on_transitions = events.transitions
         engine.restore(at)
         storages = list(journal.storages)
@@ -126,6 +137,8 @@ def assemble(
         opened.pop_all()  # from here on the assembly closes them
     return Assembly(
         engine=engine,
+        gatherer=gatherer,
+        notes=notes,
         delivery=delivery,
         workers=workers,
         notifiers=notifiers,
@@ -133,6 +146,18 @@ def assemble(
         memory=memory,
         clock=clock,
     )
+
+
+def make_gatherer(engine: Engine, settings: Settings, notes: Notes, *, clock: Clock, faults: Faults) -> Gatherer:
+    """What gathers evidence for the pages of an engine."""
+    sources: list[Source] = [
+        BreakdownSource(engine, monotonic=clock.monotonic),
+        ExampleSource(trace_url=settings.trace_url, messages=settings.exception_messages),
+        DiagnosticSource(SOURCES.diagnostics, monotonic=clock.monotonic),
+        ChangedSource(engine, notes),
+        CourseSource(),
+    ]
+    return Gatherer(engine, sources, clock=clock, faults=faults)
 
 
 def _events(pipeline: Pipeline, clock: Clock, faults: Faults) -> AlertEvents:
@@ -144,12 +169,10 @@ def _events(pipeline: Pipeline, clock: Clock, faults: Faults) -> AlertEvents:
     return AlertEvents(export, version=version, monotonic=clock.monotonic, faults=faults)
 
 
-def _both(
-    one: Callable[[Sequence[Change]], None], other: Callable[[Sequence[Change]], None]
-) -> Callable[[Sequence[Change]], None]:
+def _each(*listeners: Callable[[Sequence[Change]], None]) -> Callable[[Sequence[Change]], None]:
     def told(changes: Sequence[Change]) -> None:
-        one(changes)
-        other(changes)
+        for listener in listeners:
+            listener(changes)
 
     return told
 
@@ -220,6 +243,7 @@ def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link) -> Co
         served_runbook=served_runbook(settings),
         first_steps=partial(first_steps, folder=settings.runbooks),
         acknowledge_link=acknowledge_link,
+        repeat_every=settings.policy.repeat_every,
         newest_error=newest_error(settings),
     )
 

@@ -16,7 +16,7 @@ from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
 from otelmon.incidents.missed import missed
-from otelmon.incidents.model import Change, Incident
+from otelmon.incidents.model import Change, Evidence, Incident
 from otelmon.incidents.policy import Policy
 from otelmon.incidents.shift import shift as shift_incidents
 from otelmon.incidents.shift import shift_silences
@@ -64,9 +64,10 @@ class Engine:
     ``routing`` says which notifiers are paged (none: paging is off), and whom they mention where there is no
     escalation policy. ``sample_host`` reads the host just before each collection. ``team`` is who escalations page,
     and may be replaced between ticks. ``on_changes`` and ``on_transitions`` are told what was written of incidents
-    and of alerts, by each tick. ``by_hand`` is where other threads put values for ``take_requests``. Instants are
-    unix seconds, as the clock gives them; each must be later than the one before. ``current_team`` gives the ``team``
-    of each tick, ``shifts`` tells people of theirs. ``continues`` is whether the counts that are collected go on from
+    and of alerts, by each tick. ``by_hand`` and ``evidence`` are where other threads put values, and what they found
+    out, for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later than the one
+    before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs.
+    ``continues`` is whether the counts that are collected go on from
     those of a process that evaluated before.
     """
 
@@ -87,6 +88,7 @@ class Engine:
     continues: bool = False
     on_transitions: Callable[[Sequence[Transition]], None] = lambda _: None
     by_hand: deque[ByHand] = field(default_factory=deque)
+    evidence: deque[Evidence] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
     _recent: Mapping[str, Incident] = field(default_factory=dict)
     _silences: Mapping[str, Silence] = field(default_factory=dict)
@@ -163,7 +165,7 @@ class Engine:
     def take_requests(self, at: float) -> bool:
         """Handle what was asked meanwhile (values by hand, acknowledgements); true when there was anything."""
         with self._turn:
-            if not self.by_hand and not self._requests():
+            if not self.by_hand and not self.evidence and not self._requests():
                 return False
             self._conclude(at, RuleResults(), ())
             return True
@@ -177,6 +179,11 @@ class Engine:
                 collected = self._collect(at)
                 self._unsaved += [each for each in collected if each.start_at is not None or _is_end(each)]
             return self._views.evaluate(self.window, max(at, self._collected_at))
+
+    @property
+    def known_incidents(self) -> tuple[Incident, ...]:
+        """The open incidents, and those that were resolved lately."""
+        return (*self._incidents.values(), *self._recent.values())
 
     @contextmanager
     def held(self) -> Iterator[Engine]:
@@ -257,6 +264,7 @@ class Engine:
             current = [alert for each in self.rules.alerts.values() for alert in each.values()]
         transitions += missed([*self._incidents.values(), *self._recent.values()], current, transitions, at=now)
         requests = self._requests()
+        evidence = [self.evidence.popleft() for _ in range(len(self.evidence))]
         self.team = team = self.current_team.refresh(now)
         stepped = step_incidents(
             self._incidents,
@@ -269,6 +277,7 @@ class Engine:
             silences=self._silences,
             policy=self.policy,
             timing=timing(self.policy, self._policy_of) if self._escalates else None,
+            evidence=evidence,
         )
         escalated = self._escalate(stepped, now)
         stepped = routed(replace(stepped, incidents=escalated.incidents, changes=escalated.changes), self.routing)

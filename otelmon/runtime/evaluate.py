@@ -23,9 +23,11 @@ from otelmon.promql.ast import VectorSelector
 from otelmon.promql.evaluation import Condition, Evaluation, Failed
 from otelmon.promql.parse import parse
 from otelmon.promql.query import Query
+from otelmon.rules.breakdown import before_seconds
 from otelmon.rules.identity import rule_keys
 from otelmon.rules.model import AlertingRule, Group, RecordingRule, Rule
 from otelmon.rules.template import queries
+from otelmon.runtime.course import Course
 from otelmon.sample import STALE, Sample
 from otelmon.window.window import Window
 
@@ -52,6 +54,7 @@ class WatchedRule:
     recorded: frozenset[Labels] = frozenset()
     since: float | None = None  # unix seconds of the first evaluation of this expression
     last: LastEvaluation | None = None
+    course: Course = field(default_factory=Course)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,10 @@ class RuleRunner:
     def alerts(self) -> dict[str, Alerts]:
         """The alerts of each alerting rule, by its key."""
         return {watched.key: watched.alerts for watched in self._alerting()}
+
+    def of_alert(self, labels: Labels) -> WatchedRule | None:
+        """The rule whose alert has these labels now."""
+        return next((watched for watched in self._alerting() if labels in watched.alerts), None)
 
     def _alerting(self) -> Iterator[WatchedRule]:
         return (watched for watched in self.watched if isinstance(watched.rule, AlertingRule))
@@ -222,6 +229,9 @@ class RuleRunner:
         )
         watched.alerts = result.alerts
         window.append(result.samples)
+        if watched.condition is not None:
+            measured = None if isinstance(evaluation, Failed) else evaluation.measured
+            watched.course.note(measured, watched.condition.operator, at)
         if isinstance(evaluation, Failed):
             return result.transitions, ""  # told already
         if result.problem:
@@ -288,6 +298,7 @@ class RuleRunner:
         self._due_at = {key: at + seconds for key, at in self._due_at.items()}
         for watched in self.watched:
             watched.since = None if watched.since is None else watched.since + seconds
+            watched.course.shift(seconds)
         for watched in self._alerting():
             watched.alerts = shift(watched.alerts, seconds)
             if watched.hold_restored_until is not None:
@@ -295,7 +306,10 @@ class RuleRunner:
 
 
 def rule_lookback_seconds(rule: Rule) -> float:
-    """How far a rule's expressions look back; also what its templates ask, as far as it can be told beforehand."""
+    """How far a rule's expressions look back; also what its templates ask, as far as it can be told beforehand.
+
+    Breakdowns count with the window before, with which they compare their shares.
+    """
     return max((seconds for _, seconds in rule_lookbacks(rule)), default=0.0)
 
 
@@ -309,6 +323,9 @@ def rule_lookbacks(rule: Rule) -> Iterator[tuple[VectorSelector, float]]:
             for asked in queries(text):
                 with suppress(PromQLError):  # no expression, or not a whole one: the page will say so
                     yield from lookbacks(parse(asked))
+        for each in rule.breakdown:
+            before = before_seconds(each)
+            yield from ((selector, seconds + before) for selector, seconds in lookbacks(each.expr))
 
 
 def _recorded_by(rule: RecordingRule) -> tuple[Matcher, ...]:
@@ -336,6 +353,7 @@ def _watch(key: str, rule: Rule, group: Group, before: WatchedRule | None) -> Wa
     if before is not None:
         if before.rule.text == rule.text:
             watched.query, watched.since = before.query, before.since  # the query with its plans
+            watched.course = before.course
         watched.alerts, watched.recorded, watched.last = before.alerts, before.recorded, before.last
         watched.hold_restored_until = before.hold_restored_until
     return watched

@@ -1,7 +1,8 @@
 """Term: as long as this process evaluates and pages: the engine's loop, and the threads around it.
 
-The engine ticks in the thread that calls `run`, pages leave in another: a slow network delays no tick. Two more look
-at the rule files and answer `otelmon query`: neither a slow disk nor an impatient person delays one either. Where
+The engine ticks in the thread that calls `run`, pages leave in another: a slow network delays no tick. One gathers
+evidence for pages. Two more look at the rule files and answer `otelmon query`: neither a slow disk nor an impatient
+person delays one either. Where
 processes share the state, one more renews the lease; a term that is lost ends, and writes and sends nothing any more.
 """
 
@@ -23,6 +24,7 @@ from otelmon.runtime.answers import Answers
 from otelmon.runtime.assemble import Assembly
 from otelmon.runtime.control import ControlServer
 from otelmon.runtime.engine import Engine
+from otelmon.runtime.evidence import Gatherer
 from otelmon.runtime.heartbeat import Heartbeat
 from otelmon.runtime.lease import Lease
 from otelmon.runtime.reload import Reloader, RuleFiles
@@ -77,6 +79,7 @@ class Term:
         self._hung_seconds = max(_HUNG_SECONDS, _HUNG_INTERVALS * settings.interval_seconds)
         self._deliver = threading.Event()
         self._control: ControlServer | None = None
+        self._gatherer: Gatherer | None = None
         self._threads: list[threading.Thread] = []
         self._alive_at = clock.monotonic()
         if lease is not None:
@@ -95,6 +98,9 @@ class Term:
             return
         self._ticks.begin()
         self._spawn("otelmon-delivery", partial(self._run_delivery, assembly))
+        self._gatherer = assembly.gatherer
+        assembly.gatherer.on_found = self._wake.set
+        self._spawn("otelmon-evidence", partial(assembly.gatherer.run, self.over))
         self._spawn_control(assembly)
         self._run_ticks(assembly.engine)
         self.end()
@@ -106,6 +112,8 @@ class Term:
         self._deliver.set()
         if self._control is not None:
             self._control.wake()
+        if self._gatherer is not None:
+            self._gatherer.wake()
 
     def join(self, deadline: float) -> None:
         """Wait for the threads of a term that was ended, until ``deadline`` (monotonic seconds)."""
@@ -121,7 +129,12 @@ class Term:
         """What people change and ask while the app runs: rule files, and the socket of `otelmon query`."""
         engine, reloader = assembly.engine, None
         if self._rule_files is not None:
-            reloader = Reloader(self._rule_files, engine, now=self._now, on_reload=self._on_reload, faults=self._faults)
+
+            def on_reload(settings: Settings) -> None:
+                assembly.notes.reloaded(self._now())
+                self._on_reload(settings)
+
+            reloader = Reloader(self._rule_files, engine, now=self._now, on_reload=on_reload, faults=self._faults)
             self._spawn("otelmon-files", partial(self._run_files, reloader))
         vitals = Vitals(
             self._settings,

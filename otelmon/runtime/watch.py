@@ -24,6 +24,7 @@ from otelmon.config.settings import Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
 from otelmon.instrument.eventloop import EventLoopLag
+from otelmon.instrument.exemplars import EXEMPLARS
 from otelmon.instrument.host import HostSampler
 from otelmon.instrument.portable import settle
 from otelmon.instrument.recorder import RequestRecorder
@@ -102,6 +103,7 @@ class Watch:
         self.add(middlewares)
         self._host = HostSampler(self._pipeline.meter, faults=faults)
         SOURCES.begin(self._pipeline.meter, faults, probes=settings.probes, redis=settings.redis)
+        EXEMPLARS.keep_messages = settings.exception_messages
         self._lags = [
             EventLoopLag(self._pipeline.meter, middleware.lifecycle.loop)
             for middleware in middlewares
@@ -320,6 +322,7 @@ class Watch:
     def _sample_host(self) -> None:
         self._host.sample()
         SOURCES.sample()
+        EXEMPLARS.turn(self._clock.now())
         for lag in self._lags:
             lag.sample()
 

@@ -15,12 +15,14 @@ from otelmon.incidents.model import (
     Cause,
     Event,
     EventKind,
+    Finding,
     Incident,
     IncidentState,
     RequestBody,
     Resolve,
     Telling,
 )
+from otelmon.incidents.noted import Noted, NotedKind
 from otelmon.incidents.silence import AddSilence, ExpireSilence, Silence
 from otelmon.labels import Labels
 from otelmon.matching import Matcher, MatchOperator
@@ -139,6 +141,7 @@ def encode_incident(incident: Incident) -> Plain:
         "joined_at": _optional(incident.joined_at),
         "rounds": incident.rounds,
         "targets": list(incident.targets),
+        "evidence": [[finding.name, finding.text, finding.link] for finding in incident.evidence],
     }
 
 
@@ -175,6 +178,7 @@ def decode_incident(plain: Mapping[str, Any], alerts: Iterable[Alert]) -> Incide
         joined_at=_instant(plain.get("joined_at")),
         rounds=plain.get("rounds", 1),
         targets=tuple(plain.get("targets", ())),
+        evidence=tuple(Finding(name=name, text=text, link=link) for name, text, link in plain.get("evidence", ())),
     )
 
 
@@ -273,10 +277,7 @@ def _decode_message(plain: Mapping[str, Any]) -> Message:
         title=plain["title"],
         description=plain.get("description", ""),
         mentions=tuple(Mention(kind=MentionKind(kind), id=id_) for kind, id_ in plain.get("mentions", ())),
-        fields=tuple(
-            Field(name=name, value=value, inline=inline, link="".join(link))
-            for name, value, inline, *link in plain.get("fields", ())
-        ),
+        fields=tuple(_field(*field) for field in plain.get("fields", ())),
         link=plain.get("link", ""),
         acknowledge=plain.get("acknowledge", ""),
         since_at=_instant(plain.get("since_at")),
@@ -336,6 +337,24 @@ def decode_request(kind: str, plain: Mapping[str, Any]) -> RequestBody | ByHand 
         case "by_hand":
             return ByHand(name=plain["name"], value=plain["value"], context=plain["context"])
     return None
+
+
+def _field(name: str, value: str, inline: bool, link: str = "") -> Field:  # noqa: FBT001 (as it is written)
+    return Field(name=name, value=value, inline=inline, link=link)
+
+
+def encode_noted(noted: Iterable[Noted]) -> str:
+    """Changes as JSON."""
+    return to_json([[micros(each.at), each.kind.value, each.text] for each in noted])
+
+
+def decode_noted(text: str | None) -> tuple[Noted, ...]:
+    """The changes that were encoded; none for what cannot be read, since nothing hangs on them."""
+    try:
+        rows = [] if text is None else json.loads(text)
+        return tuple(Noted(at=instant(at), kind=NotedKind(kind), text=said) for at, kind, said in rows)
+    except (ValueError, TypeError):
+        return ()
 
 
 def _optional(at: datetime | None) -> int | None:

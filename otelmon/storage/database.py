@@ -21,6 +21,7 @@ from otelmon.alerts.model import Alert
 from otelmon.errors import LostLeaseError, StateError
 from otelmon.incidents.ids import typed_id
 from otelmon.incidents.model import Change, Incident, RequestBody
+from otelmon.incidents.noted import Noted, with_noted
 from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
 from otelmon.oncall.escalation import Escalation
@@ -34,9 +35,11 @@ from otelmon.storage import incidents as incident_tables
 from otelmon.storage import oncall as oncall_tables
 from otelmon.storage.codec import (
     decode_alert,
+    decode_noted,
     decode_request,
     digest,
     encode_alert,
+    encode_noted,
     encode_request,
     instant,
     micros,
@@ -53,6 +56,7 @@ _SAVED_AT = "saved_at"
 _LINK_SECRET = "link_secret"  # noqa: S105 (its name)
 _SECRET_BYTES = 32
 _TOLD = "shifts_told"
+_NOTED = "noted"
 _BATCH = 500
 _TOTALS = "processes"
 # No lease has it: they count from 1.
@@ -231,6 +235,17 @@ class DatabaseStorage:
                 secret = secrets.token_urlsafe(_SECRET_BYTES)
                 _write_meta(connection, _LINK_SECRET, secret)
         return SecretStr(secret)
+
+    def note(self, noted: Noted) -> None:
+        """Keeps a change that may explain an incident."""
+        with self._lock, self._database.writing() as connection:
+            kept = decode_noted(connection.scalar(select(META.c.value).where(META.c.name == _NOTED)))
+            _write_meta(connection, _NOTED, encode_noted(with_noted(kept, noted)))
+
+    def noted(self) -> tuple[Noted, ...]:
+        """The changes that were noted, in the order in which they were."""
+        with self._lock, self._database.reading() as connection:
+            return decode_noted(connection.scalar(select(META.c.value).where(META.c.name == _NOTED)))
 
     def requests(self) -> tuple[Request, ...]:
         """The requests that were not handled yet, in the order in which they were made."""

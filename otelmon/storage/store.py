@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from otelmon.alerts.by_hand import ByHand
 from otelmon.alerts.model import Alert
 from otelmon.incidents.model import Change, Incident, RequestBody
+from otelmon.incidents.noted import Noted
 from otelmon.incidents.silence import Silence
 from otelmon.labels import Labels
 from otelmon.oncall.escalation import Escalation
@@ -192,6 +193,12 @@ class Storage(Protocol):
 
     def link_secret(self) -> SecretStr:
         """What links to pages are signed with: made once, the same for every process that shares the state."""
+
+    def note(self, noted: Noted) -> None:
+        """Keeps a change that may explain an incident; of many the latest."""
+
+    def noted(self) -> tuple[Noted, ...]:
+        """The changes that were noted, in the order in which they were."""
 
     def requests(self) -> tuple[Request, ...]:
         """The requests that were not handled yet, in the order in which they were made."""

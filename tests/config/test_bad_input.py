@@ -36,6 +36,8 @@ BAD = [
     ("exclude_paths: ['/a*b']", ":1:17", "exclude_paths: '/a*b' is no path"),
     ("exclude_paths: {a: b}", ":1:16", "exclude_paths: a list expected, not a section of keys"),
     ("exclude_paths: [[a]]", ":1:17", "exclude_paths: text expected, not a list"),
+    ("trace_url: https://tempo.example.com/trace", ":1:12", "trace_url: leads to the same page for every trace; write"),
+    ("trace_url: tempo/{trace_id}", ":1:12", "trace_url: is no address of a web page"),
     ("runbook_base_url: wiki/runbooks", ":1:19", "runbook_base_url: is no address of a web page; write https://..."),
     ("runbook_base_url: 'https://[x'", ":1:19", "runbook_base_url: is no address of a web page"),
     ("public_url: shop.example.com", ":1:13", "public_url: is no address of a web page; write https://..."),

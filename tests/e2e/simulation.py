@@ -16,7 +16,8 @@ from otelmon.instrument.recorder import RequestRecorder
 from otelmon.notify.notifier import Notifier
 from otelmon.notify.worker import Worker
 from otelmon.paging.model import Page, PageAction, PageReason
-from otelmon.runtime.assemble import about, window_for
+from otelmon.runtime.assemble import about, make_gatherer, window_for
+from otelmon.runtime.changed import Notes
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
 from otelmon.runtime.journal import Journal
@@ -76,6 +77,9 @@ class Simulation:
             shifts=ShiftTeller(self.settings.notices, self.faults),
             policy=self.settings.policy,
         )
+        self.notes = Notes(self.disk, self.faults)
+        self.gatherer = make_gatherer(self.engine, self.settings, self.notes, clock=self.clock, faults=self.faults)
+        self.engine.on_changes = self.gatherer.notice
         notifiers = {"discord": notifier or self.pages}
         OPEN.append(self)
         self._workers = [Worker(each, notifiers, self.clock) for each in (self.disk, self.memory)]
@@ -120,6 +124,12 @@ class Simulation:
                 raise
         if deliver:
             self.deliver()
+
+    def explain(self) -> None:
+        """Gather the evidence that is asked for, and let the engine take it."""
+        self.gatherer.gather()
+        self.engine.take_requests(self._time.read().at)
+        self.deliver()
 
     def deliver(self) -> None:
         """Deliver what is due."""

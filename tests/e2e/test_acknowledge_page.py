@@ -121,7 +121,7 @@ def test_the_button_of_a_page_leads_to_where_it_is_acknowledged(tmp_path: Path, 
         assert [each.status_code for each in posted.history] == [303]
         assert "Acknowledged by Ada" in posted.text
 
-        edited = discord.wait_for(lambda message: message.id == page.id and message.edits > 0, 20)
+        edited = discord.wait_for(lambda message: message.id == page.id and "ACKNOWLEDGED" in message.content, 20)
         assert "ACKNOWLEDGED** by Ada" in edited.content
         assert not edited.buttons
         again = browser.post(link, data={"name": "Eve"})

@@ -252,3 +252,19 @@ def test_what_is_no_address_makes_no_button(address):
 def test_an_edit_takes_the_button_away_once_nobody_has_to_press_it():
     assert edit_payload(replace(PAGE, acknowledged_by="ada"))["components"] == []
     assert len(edit_payload(replace(PAGE, acknowledge=ACKNOWLEDGE))["components"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("link", "shown"),
+    [
+        ("https://tempo.example.com/t/4bf9", "[GET /pay: 500, 4bf9](https://tempo.example.com/t/4bf9)"),
+        ("https://tempo.example.com/?q=(a)", "[GET /pay: 500, 4bf9](https://tempo.example.com/?q=%28a%29)"),
+        ("javascript:alert(1)", "GET /pay: 500, 4bf9"),
+        ("https://tempo.example.com/" + "x" * 800, "GET /pay: 500, 4bf9"),
+    ],
+)
+def test_a_field_leads_where_its_link_says_if_that_is_an_address(link, shown):
+    page = replace(PAGE, fields=(Field(name="Trace", value="GET /pay: 500, 4bf9", inline=False, link=link),))
+    check(payload(page))
+    (field,) = [field for field in payload(page)["embeds"][0]["fields"] if field["name"] == "Trace"]
+    assert field["value"] == shown

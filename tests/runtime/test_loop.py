@@ -17,8 +17,8 @@ from otelmon.testing import FakeClock
 
 OFF = PagingDecision(on=False, reason="the test says so")
 INTERVAL = 15
-# Who waits between two ticks: the engine, the lease, delivery, and what asks health endpoints.
-THREADS = 4
+# Who waits between two ticks: the engine, the lease, delivery, evidence, and what asks health endpoints.
+THREADS = 5
 
 
 class Ticks:

@@ -1,0 +1,63 @@
+"""What a rule says about an incident: its breakdowns, asked of the window between two ticks, and how its value went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from otelmon.incidents.model import Finding
+from otelmon.paging.breakdown import breakdown_finding
+from otelmon.paging.sparkline import value_finding
+from otelmon.promql.evaluation import Evaluation, Failed
+from otelmon.promql.query import Query
+from otelmon.rules.breakdown import before_seconds
+from otelmon.runtime.course import EVERY_SECONDS
+from otelmon.runtime.evidence import Question
+
+if TYPE_CHECKING:
+    from otelmon.runtime.engine import Engine
+
+
+class BreakdownSource:
+    """Evaluates the breakdowns of the rule that fired, each in a turn of its own, so that a tick waits for one only."""
+
+    def __init__(self, engine: Engine, *, monotonic: Callable[[], float]) -> None:
+        self._engine = engine
+        self._monotonic = monotonic
+
+    def begin(self, question: Question) -> None:
+        """Nothing takes long here."""
+
+    def findings(self, question: Question) -> Iterator[Finding]:
+        """What each breakdown says, in the order of the rule, as long as there is time."""
+        for breakdown in () if question.rule is None else question.rule.breakdown:
+            if self._monotonic() >= question.deadline:
+                return
+            query = Query(breakdown.expr)
+            now = self._evaluated(query, question.at)
+            before = None
+            if breakdown.share_of:
+                before = self._evaluated(query, question.at - before_seconds(breakdown))
+            finding = None if now is None else breakdown_finding(breakdown, question.alert, now, before)
+            if finding is not None:
+                yield finding
+
+    def _evaluated(self, query: Query, at: float) -> Evaluation | None:
+        with self._engine.held() as engine:
+            evaluation = query.evaluate(engine.window, at)
+        return None if isinstance(evaluation, Failed) else evaluation
+
+
+class CourseSource:
+    """How the value of the rule that fired went in the last hour."""
+
+    def begin(self, question: Question) -> None:
+        """Nothing takes long here."""
+
+    def findings(self, question: Question) -> Iterator[Finding]:
+        """One finding, where there are values of some minutes."""
+        alert = question.alert
+        values = [*question.course, alert.value]
+        found = value_finding(values, every_seconds=EVERY_SECONDS, bound=alert.bound, unit=alert.unit)
+        if found is not None and alert.bound is not None:
+            yield found
