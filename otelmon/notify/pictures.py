@@ -18,6 +18,8 @@ from pathlib import Path
 
 from otelmon.incidents.chart import Chart
 
+FONTS = "matplotlib"
+"""The directory, below that of the state, where matplotlib keeps its list of fonts."""
 PICTURE_LIMIT = 256 * 1024
 """Bytes of a picture; those that are drawn have 20 to 40 thousand."""
 

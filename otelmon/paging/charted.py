@@ -12,8 +12,8 @@ from otelmon.incidents.model import EventKind, Incident
 
 SPAN_SECONDS = 3600.0
 """How much of the past a chart shows."""
-LEAST_VALUES = 3
-"""Of fewer values nothing can be seen."""
+LEAST_POINTS = 3
+"""In fewer instants nothing can be seen."""
 
 _MOST_DEPLOYS = 6
 _TEXT_LIMIT = 40
@@ -34,7 +34,7 @@ def chart_of(
     missing.
     """
     points = tuple(_whole(course, every_seconds))
-    if alert.bound is None or sum(value is not None for _, value in points) < LEAST_VALUES:
+    if alert.bound is None or len(points) < LEAST_POINTS or all(value is None for _, value in points):
         return None
     start, end = points[0][0], points[-1][0]
     within = [(at.timestamp(), text[:_TEXT_LIMIT]) for at, text in deploys if start <= at.timestamp() <= end]

@@ -47,7 +47,7 @@ class PageAction(StrEnum):
 class Field:
     """A name and a value shown in a page. Both are data: the target's renderer escapes them.
 
-    With a ``link``, the value leads to that address. ``chart`` says the same as a picture, which is shown instead of the
+    With a ``link``, the value leads to that address. ``chart`` says the same as a picture, which takes the place of the
     value where the target shows pictures.
     """
 

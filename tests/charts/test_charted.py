@@ -107,7 +107,7 @@ def test_the_deploys_of_that_time_are_marked():
         ([], 0.05),
         (course(range(2)), 0.05),
         ([(NOON, None)] * 9, 0.05),
-        ([(NOON, math.nan), (NOON + 60, math.inf), (NOON + 120, 1.0), (NOON + 180, 1.0)], 0.05),
+        ([(NOON, math.nan), (NOON + 60, math.inf), (NOON + 120, -math.inf), (NOON + 180, None)], 0.05),
         (course(range(9)), None),
     ],
 )
