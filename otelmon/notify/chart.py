@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# 400 px wide as a phone shows it, drawn with two pixels for each of those: text of 8.5 pt is 12 px high there.
-WIDTH, HEIGHT = 800, 400
+# A phone of 400 px shows an embed's image on 300 of them: text of 10.5 pt is 11 px high there.
+WIDTH, HEIGHT = 800, 440
 """Pixels of the picture."""
 _DPI = 200
-_TEXT, _SMALL = 8.5, 7.5
-_FOOT, _TALL, _RIGHT = 0.15, 0.72, 0.95  # where the axes are, as parts of the picture
+_TEXT, _SMALL = 10.5, 9
+_FOOT, _TALL, _RIGHT = 0.175, 0.69, 0.94  # where the axes are, as parts of the picture
 
 # One picture for Discord's dark and light theme: the dark one's ground, opaque, on which all below has a contrast of
 # 4.5 or more.
@@ -63,7 +63,7 @@ def figure(chart: Chart) -> Figure:
     axes = drawn.add_axes((0.15, _FOOT, 0.8, _TALL), facecolor=BACKGROUND)
     axes.set_xlim(start, end)
     longest = _heights(axes, [value for run in runs for _, value in run], chart)
-    left = min(0.4, max(0.14, 0.04 + 0.018 * longest))  # by eye: room for the longest label
+    left = min(0.4, max(0.17, 0.04 + 0.022 * longest))  # by eye: room for the longest label
     axes.set_position((left, _FOOT, _RIGHT - left, _TALL))
     _times(axes, start, end)
     _firing(axes, chart, end)
@@ -140,7 +140,7 @@ def _times(axes: Axes, start: float, end: float) -> None:
     first = math.ceil(start / step) * step
     ticks = [float(first + index * step) for index in range(int((end - first) // step) + 1)]
     axes.set_xticks(ticks, [f"{datetime.fromtimestamp(tick, UTC):%H:%M}" for tick in ticks])
-    axes.tick_params(axis="x", length=3, color=_FAINT, pad=3, labelsize=_TEXT, labelcolor=_FAINT)
+    axes.tick_params(axis="x", length=3, color=_FAINT, pad=5, labelsize=_TEXT, labelcolor=_FAINT)
     axes.figure.text(0.012, 0.04, "UTC", fontsize=_SMALL, color=_FAINT, gid="utc", va="bottom")
 
 
@@ -198,7 +198,7 @@ def _deploys(axes: Axes, chart: Chart, start: float, end: float) -> None:
         axes.axvline(at, color=_DEPLOY, linewidth=1.3, linestyle=(0, (1, 1.5)), gid="deploy", zorder=2.5)
         share = (at - start) / (end - start)
         text = _version(version)
-        width = 0.03 * (len(text) + 2)  # of the axis, by eye
+        width = 0.035 * (len(text) + 2)  # of the axis, by eye
         left = share if share + width <= 1 else max(0.0, share - width)
         if left + width > labelled_from:
             continue
@@ -252,7 +252,7 @@ def _value(axes: Axes, runs: Sequence[Sequence[tuple[float, float]]], chart: Cha
         textcoords="offset points",
         ha="right" if at > start + 0.8 * (end - start) else "center",
         va="top" if below else "bottom",
-        fontsize=_TEXT + 1.5,
+        fontsize=_TEXT + 1,
         fontweight="bold",
         color=_INK,
         gid="last label",

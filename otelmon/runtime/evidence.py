@@ -131,6 +131,10 @@ class Gatherer:
                 self._found(evidence)
             elif self._clock.monotonic() < until:
                 self._late.append((evidence, until))
+            else:
+                self._faults.add(
+                    "evidence.chart", f"a chart was not drawn within {LATE_SECONDS:g} s; the page has none"
+                )
 
     def _about(self, incident: Incident, at: float) -> None:
         with self._engine.held() as engine:

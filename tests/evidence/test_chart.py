@@ -167,6 +167,7 @@ def test_one_that_never_comes_is_forgotten(
     simulation.clock.advance(LATE_SECONDS + 1)
     simulation.gatherer.look_at_pictures()
     assert simulation.gatherer._late == []
+    assert simulation.faults.counts["evidence.chart"] == 1
     simulation.explain()
     assert len(edits(simulation)) == 1
 

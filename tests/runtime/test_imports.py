@@ -37,6 +37,11 @@ print({_HEAVY} or "nothing", threading.active_count())
     assert run(program, tmp_path) == "nothing 1"
 
 
+def test_the_process_that_pages_draws_nothing_itself(tmp_path: Path) -> None:
+    program = "import sys, otelmon.runtime.assemble, otelmon.notify.chart_child; print('matplotlib' in sys.modules)"
+    assert run(program, tmp_path) == "False"
+
+
 def test_importing_is_quick(tmp_path: Path) -> None:
     # CPU time, which other work on the machine does not lengthen; about 0.012 s where this was written.
     program = "import time; t = time.process_time(); import otelmon; print(time.process_time() - t)"
