@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from otelmon.alerts.model import Alert, AlertState
+from otelmon.incidents.chart import Chart
 from otelmon.incidents.silence import AddSilence, ExpireSilence
 from otelmon.labels import EMPTY_LABELS, Labels
 from otelmon.rules.model import Severity
@@ -101,12 +102,13 @@ class Telling:
 class Finding:
     """Something that was found out about an incident: what it is, and what it says, in lines. Both are data.
 
-    ``link`` is the address of more (empty: there is none).
+    ``link`` is the address of more (empty: there is none). ``chart`` says the same as a picture.
     """
 
     name: str
     text: str
     link: str = ""
+    chart: Chart | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,11 +226,15 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What was found out about an incident, in the round (see ``Incident.rounds``) in which it was asked for."""
+    """What was found out about an incident, in the round (see ``Incident.rounds``) in which it was asked for.
+
+    ``of_the_end`` says that it was asked for when the incident was resolved.
+    """
 
     incident_id: str
     round: int
     findings: tuple[Finding, ...]
+    of_the_end: bool = False
 
 
 RequestBody = Acknowledge | Resolve | AddSilence | ExpireSilence

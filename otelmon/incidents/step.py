@@ -156,8 +156,10 @@ class _Books:
                 self._with_members(request, id_, self._resolve_by_hand)
 
     def learn(self, found: Evidence) -> None:
-        """What was found out about an incident, unless it is another one by now, or over."""
+        """What was found out about an incident, unless it is another one by now; of one that is over, how it went."""
         incident = self.open.get(found.incident_id)
+        if incident is None and found.of_the_end:
+            incident = self._recent.get(found.incident_id)
         if incident is None or incident.rounds != found.round or incident.evidence == found.findings:
             return
         text = found.findings[0].text.partition("\n")[0] if found.findings else ""

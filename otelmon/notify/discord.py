@@ -6,8 +6,9 @@ The rules are Discord's: webhooks (execute, edit), rate limits and error codes i
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -16,10 +17,20 @@ from typing import Any
 import httpx
 
 from otelmon.clock import Clock, SystemClock
+from otelmon.incidents.chart import Chart
 from otelmon.notify.backoff import LONGEST_SECONDS, asked_seconds, backoff_seconds
 from otelmon.notify.exchange import BoundedClient, ExchangeError, Reply
+from otelmon.notify.multipart import multipart
 from otelmon.notify.pause import Pause
-from otelmon.paging.discord import edit_payload, payload, plain_payload, post_name
+from otelmon.paging.discord import (
+    NEW_PICTURE,
+    PICTURE_NAME,
+    chart_field,
+    edit_payload,
+    payload,
+    plain_payload,
+    post_name,
+)
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, PageAction
 from otelmon.paging.visible import one_line
 
@@ -41,6 +52,8 @@ _TOO_LARGE = 413  # holds of the body, whoever on the way says it
 _UNCLEAR_TRIES = 3
 _GATEWAY = frozenset({502, 504})  # says that it does not know what became of the request behind it
 _TEXT_LIMIT = 300
+_REMEMBERED = 1000
+_PICTURE_PATH = re.compile(rf"/attachments/[0-9]+/([0-9]+)/{re.escape(PICTURE_NAME)}(?:[?]|$)")
 
 
 class _Verdict(Enum):
@@ -69,6 +82,10 @@ class DiscordNotifier:
     With ``forum`` the webhook is of a forum channel: an incident's first message opens a post (with the ids of
     ``tags``), later ones and edits go there, and where the post was deleted a new one is opened. Where Discord says
     that the channel is of the other kind, it is believed: a page is not lost for a wrong configuration.
+
+    ``pictures`` has the picture of a chart, if it is there already: it goes along as a file. A page whose request with
+    a picture failed in any way but a rate limit goes without it, at once where Discord refused it. An edit for which
+    there is no picture (after a restart) keeps the one that the message has.
     """
 
     def __init__(
@@ -81,6 +98,7 @@ class DiscordNotifier:
         global_pause: Pause | None = None,
         forum: bool = False,
         tags: Sequence[str] = (),
+        pictures: Callable[[Chart], bytes | None] | None = None,
     ) -> None:
         self._name = name
         try:
@@ -93,6 +111,8 @@ class DiscordNotifier:
         self._client = client or BoundedClient(clock=clock or SystemClock())
         self._forum = forum and "thread_id" not in url.params  # that names the post already
         self._tags = list(tags)
+        self._pictures = pictures
+        self._unpictured: deque[str] = deque(maxlen=_REMEMBERED)  # pages that go without a picture
         self._pause = Pause()
         self._global_pause = global_pause or Pause()
         self._stopped = ""
@@ -127,8 +147,19 @@ class DiscordNotifier:
             return Outcome(kind=OutcomeKind.DELIVERED, reason="nothing edited: Discord did not say the message's id")
         if editing and not owed.edited_message_id.isdecimal():
             return _rejected("there is no message to edit: the page it edits was not delivered")
-        body = edit_payload(owed.page.message) if editing else payload(owed.page.message)
-        outcome, verdict = self._attempt(owed, body, at)
+        picture = self._picture_of(owed)
+        shown = NEW_PICTURE if picture else self._kept_picture(owed, at) if editing else ""
+        body = _body(owed, shown)
+        outcome, verdict = self._attempt(owed, body, at, picture)
+        if shown and verdict not in (_Verdict.ACCEPTED, _Verdict.LIMITED):
+            self._unpictured.append(owed.page.id)
+            body = _body(owed)
+            if verdict is _Verdict.REFUSED:
+                _LOG.warning("%s: %s; sending page %s without its chart", self._name, outcome.reason, owed.page.id)
+                refused = outcome.reason
+                outcome, verdict = self._attempt(owed, body, at)
+                if outcome.kind is OutcomeKind.DELIVERED:
+                    return replace(outcome, reason=f"delivered without its chart; {refused}")
         if verdict is _Verdict.OTHER_KIND:
             self._forum = not self._forum
             kind = "a forum" if self._forum else "no forum"
@@ -141,14 +172,39 @@ class DiscordNotifier:
             return outcome
         plain = plain_payload(owed.page.message)
         if editing:
-            plain |= {"allowed_mentions": {"parse": []}, "embeds": [], "components": []}
+            plain |= {"allowed_mentions": {"parse": []}, "embeds": [], "components": [], "attachments": []}
         _LOG.warning("%s: %s; sending page %s as plain text", self._name, outcome.reason, owed.page.id)
         again, _ = self._attempt(owed, plain, at)
         if again.kind is OutcomeKind.DELIVERED:
             return replace(again, reason=f"delivered as plain text; {outcome.reason}")
         return again
 
-    def _attempt(self, owed: OwedPage, body: Mapping[str, Any], at: datetime) -> tuple[Outcome, _Verdict]:
+    def _picture_of(self, owed: OwedPage) -> bytes | None:
+        """The picture to send along; None where there is none, or it did not go through before."""
+        shown = chart_field(owed.page.message)
+        if self._pictures is None or shown is None or shown.chart is None or owed.page.id in self._unpictured:
+            return None
+        return self._pictures(shown.chart)
+
+    def _kept_picture(self, owed: OwedPage, at: datetime) -> str:
+        """The id of the chart that the message to edit shows already; empty where it has none, or is not told."""
+        if chart_field(owed.page.message) is None:
+            return ""
+        try:
+            reply = self._client.exchange("GET", self._message_url(owed), b"")
+        except ExchangeError:
+            return ""
+        self._heed(reply, at)
+        return _shown_picture(reply.body)
+
+    def _message_url(self, owed: OwedPage) -> httpx.URL:
+        path = self._url.path.rstrip("/") + f"/messages/{owed.edited_message_id}"
+        thread = {"thread_id": owed.thread_id} if owed.thread_id else {}
+        return self._url.copy_with(path=path).copy_merge_params(thread)
+
+    def _attempt(
+        self, owed: OwedPage, body: Mapping[str, Any], at: datetime, picture: bytes | None = None
+    ) -> tuple[Outcome, _Verdict]:
         """One request: what became of it, and what the answer means."""
         editing = owed.page.action is PageAction.EDIT
         thread = {"thread_id": owed.thread_id} if owed.thread_id else {}
@@ -156,14 +212,12 @@ class DiscordNotifier:
         parameters = {**thread, **({"with_components": "true"} if "components" in body else {})}
         try:
             if editing:
-                path = self._url.path.rstrip("/") + f"/messages/{owed.edited_message_id}"
-                reply = self._client.exchange(
-                    "PATCH", self._url.copy_with(path=path).copy_merge_params(parameters), body
-                )
+                url = self._message_url(owed).copy_merge_params(parameters)
+                reply = self._exchange("PATCH", url, body, picture)
             else:
                 url = self._url.copy_merge_params({"wait": "true", **parameters})
                 opening = self._post_of(owed, plain="embeds" not in body) if self._forum and not thread else {}
-                reply = self._client.exchange("POST", url, {**body, **opening})
+                reply = self._exchange("POST", url, {**body, **opening}, picture)
         except ExchangeError as error:
             later = self._later(owed, f"no answer from Discord: {error}", at, uncertain=error.uncertain)
             return later, _Verdict.FAILED
@@ -189,6 +243,12 @@ class DiscordNotifier:
         else:
             outcome = _rejected(said)
         return outcome, verdict
+
+    def _exchange(self, method: str, url: httpx.URL, body: Mapping[str, Any], picture: bytes | None) -> Reply:
+        if not picture:
+            return self._client.exchange(method, url, body)
+        content, kind = multipart(body, name=PICTURE_NAME, content=picture, kind="image/png")
+        return self._client.exchange(method, url, content, {"Content-Type": kind})
 
     def _post_of(self, owed: OwedPage, *, plain: bool) -> dict[str, Any]:
         """What opens the incident's post in a forum."""
@@ -257,6 +317,11 @@ class DiscordNotifier:
         return text
 
 
+def _body(owed: OwedPage, picture: str = "") -> dict[str, Any]:
+    message = owed.page.message
+    return edit_payload(message, picture) if owed.page.action is PageAction.EDIT else payload(message, picture)
+
+
 def _verdict(reply: Reply, *, editing: bool, threaded: bool) -> _Verdict:
     code = reply.body.get("code") if isinstance(reply.body, dict) else None
     if reply.status == 429:
@@ -284,6 +349,21 @@ def _identity(reply: Reply, key: str = "id") -> str:
     """An id in the message that Discord saved (its own by default); empty where the answer does not tell."""
     identity = reply.body.get(key) if isinstance(reply.body, dict) else None
     return identity if isinstance(identity, str) and identity.isdecimal() else ""
+
+
+def _shown_picture(message: Any) -> str:
+    """The id of the chart in a message; empty where there is none.
+
+    An attachment that an embed shows need not be listed beside it: the address of the embed's image has its id too.
+    """
+    message = message if isinstance(message, dict) else {}
+    embeds, attachments = message.get("embeds"), message.get("attachments")
+    shown = [each.get("image") for each in embeds if isinstance(each, dict)] if isinstance(embeds, list) else []
+    for each in (*shown, *(attachments if isinstance(attachments, list) else ())):
+        url = each.get("url") if isinstance(each, dict) else None
+        if isinstance(url, str) and (found := _PICTURE_PATH.search(url)):
+            return found[1]
+    return ""
 
 
 def _rejected(reason: str) -> Outcome:

@@ -27,8 +27,12 @@ EMBED_LIMIT = 6000
 URL_LIMIT = 2048
 BUTTON_URL_LIMIT = 512
 POST_NAME_LIMIT = 100
+PICTURE_TEXT_LIMIT = 1024
 MENTIONS_LIMIT = 50
 """How many people and roles one page can ping: as many as fit into its content beside a title."""
+PICTURE_NAME = "chart.png"
+NEW_PICTURE = "0"
+"""The id, within a request, of the picture that it brings along (``files[0]``)."""
 
 COLOURS: Mapping[Severity, int] = {Severity.CRITICAL: 0xED4245, Severity.WARNING: 0xF0A020, Severity.INFO: 0x5865F2}
 ACKNOWLEDGED_COLOUR = 0x9B59B6
@@ -48,7 +52,7 @@ _BLOCK_MARK = re.compile("[-+#>]|[0-9]+(?=[.)])")  # begins a list, a heading, s
 _ZERO_WIDTH_SPACE = "\u200b"
 
 
-def payload(message: Message) -> dict[str, Any]:
+def payload(message: Message, picture: str = "") -> dict[str, Any]:
     """The body of the POST that sends a message.
 
     ``content`` carries severity, title and mentions (Discord pings from there only, and a phone's preview shows only
@@ -57,10 +61,16 @@ def payload(message: Message) -> dict[str, Any]:
     Mentions whose id is no snowflake are left out, and so are those beyond ``MENTIONS_LIMIT``. The page where the
     incident is acknowledged is a link button, which every webhook takes with ``with_components=true``; an address that
     is too long for a button is a link in the embed.
+
+    ``picture`` is the id of the attachment that shows ``chart_field``: NEW_PICTURE for a file that comes along, else
+    one that the message has. Without it that field is text.
     """
     body = plain_payload(message)
     if not message.short:
-        body["embeds"] = [_embed(message)]
+        shown = chart_field(message) if picture else None
+        body["embeds"] = [_embed(message, shown)]
+        if shown is not None:
+            body["attachments"] = [_attachment(picture, shown)]
         if button := _button(message):
             body["components"] = [{"type": _ACTION_ROW, "components": [button]}]
     return body
@@ -72,17 +82,26 @@ def plain_payload(message: Message) -> dict[str, Any]:
     return {"content": _content(message, mentions), "allowed_mentions": _allowed(mentions)}
 
 
-def edit_payload(message: Message) -> dict[str, Any]:
+def edit_payload(message: Message, picture: str = "") -> dict[str, Any]:
     """The body of the PATCH that makes an earlier message say this.
 
     An edit pings nobody, yet it is parsed with the default allowances unless they are passed again: so none are given.
-    A short message takes the details of the earlier one away, and what nobody has to press any more its button.
+    A short message takes the details of the earlier one away, and what nobody has to press any more its button. An
+    attachment that is not listed goes, so that none is left without its place.
     """
-    body = payload(message)
+    body = payload(message, picture)
     body["allowed_mentions"] = {"parse": []}
     body.setdefault("embeds", [])
     body.setdefault("components", [])
+    body.setdefault("attachments", [])
     return body
+
+
+def chart_field(message: Message) -> Field | None:
+    """What a picture can say instead of text; None where there is no such thing."""
+    if message.short:
+        return None
+    return next((field for field in message.fields if field.chart is not None), None)
 
 
 def post_name(message: Message) -> str:
@@ -121,7 +140,18 @@ def _allowed(mentions: Sequence[Mention]) -> dict[str, Any]:
     return allowed
 
 
-def _embed(message: Message) -> dict[str, Any]:
+def _attachment(picture: str, shown: Field) -> dict[str, Any]:
+    if picture != NEW_PICTURE:
+        return {"id": picture}
+    said = one_line(f"{shown.name}: {shown.value}")  # for whoever cannot see it
+    return {
+        "id": picture,
+        "filename": PICTURE_NAME,
+        "description": clip(list(said[: PICTURE_TEXT_LIMIT + 1]), PICTURE_TEXT_LIMIT),
+    }
+
+
+def _embed(message: Message, pictured: Field | None = None) -> dict[str, Any]:
     link = _link(message.link)
     embed: dict[str, Any] = {"title": _text(message.title, TITLE_LIMIT), "color": _colour(message)}
     room = EMBED_LIMIT - units(embed["title"])
@@ -130,7 +160,9 @@ def _embed(message: Message) -> dict[str, Any]:
         room -= units(embed["footer"]["text"])
     if link:
         embed["url"] = link
-    fields = _fields(message, link)
+    if pictured is not None:
+        embed["image"] = {"url": f"attachment://{PICTURE_NAME}"}
+    fields = _fields(message, link, pictured)
     wanted = sum(units(field["name"]) + units(field["value"]) for field in fields)
     if description := _description(message, link, max(_DESCRIPTION_KEPT, room - wanted)):
         embed["description"] = description
@@ -157,8 +189,8 @@ def _description(message: Message, link: str, limit: int) -> str:
     return "\n\n".join(part for part in (text, masked) if part)
 
 
-def _fields(message: Message, link: str) -> list[dict[str, Any]]:
-    fields = [_field(field) for field in message.fields]
+def _fields(message: Message, link: str, pictured: Field | None) -> list[dict[str, Any]]:
+    fields = [_field(field) for field in message.fields if field is not pictured]
     if message.since_at is not None:
         seconds = int(message.since_at.timestamp())
         name = "Began" if message.resolved else "Since"

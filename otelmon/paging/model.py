@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from otelmon.incidents.chart import Chart
 from otelmon.labels import EMPTY_LABELS, Labels
 from otelmon.oncall.model import Mention
 from otelmon.rules.model import Severity
@@ -46,13 +47,15 @@ class PageAction(StrEnum):
 class Field:
     """A name and a value shown in a page. Both are data: the target's renderer escapes them.
 
-    With a ``link``, the value leads to that address.
+    With a ``link``, the value leads to that address. ``chart`` says the same as a picture, which takes the place of the
+    value where the target shows pictures.
     """
 
     name: str
     value: str
     inline: bool = True
     link: str = ""
+    chart: Chart | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

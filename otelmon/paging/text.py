@@ -272,7 +272,8 @@ def _in_list(alert: Alert, about: Context) -> str:
 
 def _fields(incident: Incident, alert: Alert, about: Context, escalated: tuple[Field, ...]) -> tuple[Field, ...]:
     fields = [
-        Field(name=finding.name, value=finding.text, inline=False, link=finding.link) for finding in incident.evidence
+        Field(name=each.name, value=each.text, inline=False, link=each.link, chart=each.chart)
+        for each in incident.evidence
     ]
     fields += [
         Field(name="Service", value=_service(alert.labels, about)),

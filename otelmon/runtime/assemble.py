@@ -21,6 +21,7 @@ from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.log import LogNotifier
 from otelmon.notify.notifier import Notifier
 from otelmon.notify.pause import Pause
+from otelmon.notify.pictures import FONTS, Pictures, can_draw
 from otelmon.notify.sentry import SentryNotifier
 from otelmon.notify.webhook import WebhookNotifier
 from otelmon.notify.worker import Worker
@@ -29,8 +30,9 @@ from otelmon.paging.text import AcknowledgeLink, Context, no_link
 from otelmon.rules.model import Group
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.alert_events import AlertEvents
-from otelmon.runtime.breakdowns import BreakdownSource, CourseSource
+from otelmon.runtime.breakdowns import BreakdownSource
 from otelmon.runtime.changed import ChangedSource, Notes
+from otelmon.runtime.charted import CourseSource
 from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.diagnosed import DiagnosticSource
 from otelmon.runtime.engine import Engine
@@ -62,12 +64,15 @@ class Assembly:
     workers: Sequence[Worker]
     notifiers: Mapping[str, Notifier]
     events: AlertEvents
+    pictures: Pictures | None
     memory: Storage
     clock: Clock
 
     def close(self, timeout_seconds: float) -> None:
         """Deliver what is due within the time given, and let connections go."""
         deadline = self.clock.monotonic() + timeout_seconds
+        if self.pictures is not None:
+            self.pictures.close()
         for worker in self.workers:
             worker.drain(deadline)
         self.events.close(deadline - self.clock.monotonic())
@@ -94,7 +99,8 @@ def assemble(
     with ExitStack() as opened:
         memory = SqliteStorage(MEMORY)
         opened.callback(memory.close)
-        notifiers = make_notifiers(settings, clock)
+        pictures = Pictures(settings.state_dir / FONTS) if pages and _shows_pictures(settings) and can_draw() else None
+        notifiers = make_notifiers(settings, clock, pictures)
         journal = Journal(member.disk, memory, faults)
         engine = Engine(
             collector=member.collector,
@@ -122,7 +128,7 @@ def assemble(
         events = _events(pipeline, clock, faults)
         notes = Notes(member.disk, faults)
         notes.start(str(pipeline.resource.attributes.get("service.version", "")), at)
-        gatherer = make_gatherer(engine, settings, notes, clock=clock, faults=faults)
+        gatherer = make_gatherer(engine, settings, notes, pictures=pictures, clock=clock, faults=faults)
         engine.on_changes = _each(figures.record, events.changes, *([gatherer.notice] if pages else []))
         engine.on_transitions = events.transitions
         engine.restore(at)
@@ -143,21 +149,30 @@ def assemble(
         workers=workers,
         notifiers=notifiers,
         events=events,
+        pictures=pictures,
         memory=memory,
         clock=clock,
     )
 
 
-def make_gatherer(engine: Engine, settings: Settings, notes: Notes, *, clock: Clock, faults: Faults) -> Gatherer:
-    """What gathers evidence for the pages of an engine."""
+def make_gatherer(
+    engine: Engine,
+    settings: Settings,
+    notes: Notes,
+    *,
+    pictures: Pictures | None = None,
+    clock: Clock,
+    faults: Faults,
+) -> Gatherer:
+    """What gathers evidence for the pages of an engine; with ``pictures``, charts too."""
     sources: list[Source] = [
         BreakdownSource(engine, monotonic=clock.monotonic),
         ExampleSource(trace_url=settings.trace_url, messages=settings.exception_messages),
         DiagnosticSource(SOURCES.diagnostics, monotonic=clock.monotonic),
         ChangedSource(engine, notes),
-        CourseSource(),
     ]
-    return Gatherer(engine, sources, clock=clock, faults=faults)
+    course = CourseSource(notes, pictures)
+    return Gatherer(engine, [*sources, course], closing=[course], pictures=pictures, clock=clock, faults=faults)
 
 
 def _events(pipeline: Pipeline, clock: Clock, faults: Faults) -> AlertEvents:
@@ -177,8 +192,12 @@ def _each(*listeners: Callable[[Sequence[Change]], None]) -> Callable[[Sequence[
     return told
 
 
-def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:
-    """Every notifier by its name, the log among them; where an address is not set, it is the log by that name."""
+def make_notifiers(settings: Settings, clock: Clock, pictures: Pictures | None = None) -> dict[str, Notifier]:
+    """Every notifier by its name, the log among them; where an address is not set, it is the log by that name.
+
+    Those that show pictures look for them among ``pictures``.
+    """
+    drawn = None if pictures is None else pictures.ready
     everywhere = Pause()  # Discord's global limit holds for all webhooks of an address
     found: dict[str, Notifier] = {LOG: LogNotifier(LOG)}
     discord = settings.discord
@@ -190,6 +209,7 @@ def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:
             global_pause=everywhere,
             forum=discord.forum,
             tags=discord.tags,
+            pictures=drawn,
         )
     for one in settings.notifiers:
         url = "" if one.url is None else one.url.get_secret_value()
@@ -197,7 +217,7 @@ def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:
             found[one.name] = LogNotifier(one.name)
         elif one.kind is NotifierKind.DISCORD:
             found[one.name] = DiscordNotifier(
-                one.name, url, clock=clock, global_pause=everywhere, forum=one.forum, tags=one.tags
+                one.name, url, clock=clock, global_pause=everywhere, forum=one.forum, tags=one.tags, pictures=drawn
             )
         else:
             token = "" if one.token is None else one.token.get_secret_value()
@@ -206,6 +226,11 @@ def make_notifiers(settings: Settings, clock: Clock) -> dict[str, Notifier]:
         environment = settings.sentry.environment or settings.environment or ""
         found[SENTRY] = SentryNotifier(SENTRY, dsn, environment=environment, instance=settings.instance, clock=clock)
     return found
+
+
+def _shows_pictures(settings: Settings) -> bool:
+    others = any(one.kind is NotifierKind.DISCORD and one.url is not None for one in settings.notifiers)
+    return settings.discord.webhook_url is not None or others
 
 
 def default_notifier(settings: Settings) -> str:

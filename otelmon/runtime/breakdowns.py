@@ -1,4 +1,4 @@
-"""What a rule says about an incident: its breakdowns, asked of the window between two ticks, and how its value went."""
+"""What a rule says about an incident: its breakdowns, asked of the window between two ticks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from otelmon.incidents.model import Finding
 from otelmon.paging.breakdown import breakdown_finding
-from otelmon.paging.sparkline import value_finding
 from otelmon.promql.evaluation import Evaluation, Failed
 from otelmon.promql.query import Query
 from otelmon.rules.breakdown import before_seconds
-from otelmon.runtime.course import EVERY_SECONDS
 from otelmon.runtime.evidence import Question
 
 if TYPE_CHECKING:
@@ -46,18 +44,3 @@ class BreakdownSource:
         with self._engine.held() as engine:
             evaluation = query.evaluate(engine.window, at)
         return None if isinstance(evaluation, Failed) else evaluation
-
-
-class CourseSource:
-    """How the value of the rule that fired went in the last hour."""
-
-    def begin(self, question: Question) -> None:
-        """Nothing takes long here."""
-
-    def findings(self, question: Question) -> Iterator[Finding]:
-        """One finding, where there are values of some minutes."""
-        alert = question.alert
-        values = [*question.course, alert.value]
-        found = value_finding(values, every_seconds=EVERY_SECONDS, bound=alert.bound, unit=alert.unit)
-        if found is not None and alert.bound is not None:
-            yield found

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from otelmon.alerts.identity import ALERT_NAME
 from otelmon.alerts.manual import expire, manual_step
 from otelmon.alerts.model import Alert, Transition
 from otelmon.alerts.restore import restore, shift
@@ -111,8 +112,14 @@ class RuleRunner:
         return {watched.key: watched.alerts for watched in self._alerting()}
 
     def of_alert(self, labels: Labels) -> WatchedRule | None:
-        """The rule whose alert has these labels now."""
-        return next((watched for watched in self._alerting() if labels in watched.alerts), None)
+        """The rule whose alert has these labels now; of an alert that is over, one of its name."""
+        named: WatchedRule | None = None
+        for watched in self._alerting():
+            if labels in watched.alerts:
+                return watched
+            if named is None and watched.rule.name == labels.get(ALERT_NAME):
+                named = watched
+        return named
 
     def _alerting(self) -> Iterator[WatchedRule]:
         return (watched for watched in self.watched if isinstance(watched.rule, AlertingRule))

@@ -10,6 +10,7 @@ from typing import Any
 
 from otelmon.alerts.by_hand import ByHand
 from otelmon.alerts.model import Alert, AlertState, TransitionReason
+from otelmon.incidents.chart import Chart, chart_from
 from otelmon.incidents.model import (
     Acknowledge,
     Cause,
@@ -141,7 +142,7 @@ def encode_incident(incident: Incident) -> Plain:
         "joined_at": _optional(incident.joined_at),
         "rounds": incident.rounds,
         "targets": list(incident.targets),
-        "evidence": [[finding.name, finding.text, finding.link] for finding in incident.evidence],
+        "evidence": [[each.name, each.text, each.link, *_encode_chart(each.chart)] for each in incident.evidence],
     }
 
 
@@ -178,7 +179,7 @@ def decode_incident(plain: Mapping[str, Any], alerts: Iterable[Alert]) -> Incide
         joined_at=_instant(plain.get("joined_at")),
         rounds=plain.get("rounds", 1),
         targets=tuple(plain.get("targets", ())),
-        evidence=tuple(Finding(name=name, text=text, link=link) for name, text, link in plain.get("evidence", ())),
+        evidence=tuple(_finding(*each) for each in plain.get("evidence", ())),
     )
 
 
@@ -239,7 +240,10 @@ def encode_page(page: Page) -> Plain:
             "title": message.title,
             "description": message.description,
             "mentions": [[mention.kind.value, mention.id] for mention in message.mentions],
-            "fields": [[field.name, field.value, field.inline, field.link] for field in message.fields],
+            "fields": [
+                [field.name, field.value, field.inline, field.link, *_encode_chart(field.chart)]
+                for field in message.fields
+            ],
             "link": message.link,
             "acknowledge": message.acknowledge,
             "since_at": _optional(message.since_at),
@@ -339,8 +343,17 @@ def decode_request(kind: str, plain: Mapping[str, Any]) -> RequestBody | ByHand 
     return None
 
 
-def _field(name: str, value: str, inline: bool, link: str = "") -> Field:  # noqa: FBT001 (as it is written)
-    return Field(name=name, value=value, inline=inline, link=link)
+def _field(name: str, value: str, inline: bool, link: str = "", chart: Plain | None = None) -> Field:  # noqa: FBT001 (as it is written)
+    return Field(name=name, value=value, inline=inline, link=link, chart=chart_from(chart))
+
+
+def _finding(name: str, text: str, link: str, chart: Plain | None = None) -> Finding:
+    return Finding(name=name, text=text, link=link, chart=chart_from(chart))
+
+
+def _encode_chart(chart: Chart | None) -> list[Plain]:
+    """At the end of a list, so that nothing is written where there is none."""
+    return [] if chart is None else [chart.plain()]
 
 
 def encode_noted(noted: Iterable[Noted]) -> str:

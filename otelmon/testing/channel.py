@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +17,28 @@ _KEPT = ("content", "embeds", "components", "allowed_mentions", "flags", "userna
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file of a message; ``path`` is where the stand-in serves it."""
+
+    id: str
+    filename: str
+    content: bytes = field(repr=False)
+    kind: str = "application/octet-stream"
+    description: str = ""
+
+    @property
+    def path(self) -> str:
+        """Its path, as Discord's file server has it."""
+        return f"attachments/{CHANNEL_ID}/{self.id}/{self.filename}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PostedMessage:
     """A message as the channel shows it now. Instants are unix seconds of the stand-in's clock.
 
     ``body`` is what was sent, merged with later edits; ``edits`` counts those. ``pings`` is whom it notified, once,
     when it was posted. ``thread_id`` is that of the thread it is in; a post in a forum has its first message's id.
+    ``attachments`` are its files, whether an embed shows them or not.
     """
 
     id: str
@@ -31,6 +48,7 @@ class PostedMessage:
     thread_id: str = ""
     edited_at: float | None = None
     edits: int = 0
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def content(self) -> str:
@@ -58,14 +76,32 @@ class PostedMessage:
             parts.append((embed.get("footer") or {}).get("text", ""))
         return "\n".join(filter(None, parts))
 
-    def json(self) -> dict[str, Any]:
-        """As Discord answers with it."""
+    def image(self, embed: Mapping[str, Any]) -> Attachment | None:
+        """The file that an embed of it shows as its image; None where it shows none."""
+        name = str((embed.get("image") or {}).get("url", "")).removeprefix("attachment://")
+        return next((each for each in self.attachments if each.filename == name), None)
+
+    def json(self, base: str = "") -> dict[str, Any]:
+        """As Discord answers with it. ``base`` is the stand-in's address: files are below it.
+
+        A file that an embed shows is found there and not among the attachments.
+        """
+        images = [self.image(embed) for embed in self.embeds]
+        embeds = [
+            {"type": "rich", **embed, **({} if image is None else {"image": {"url": base + image.path}})}
+            for embed, image in zip(self.embeds, images, strict=True)
+        ]
         return {
+            "attachments": [
+                {"id": each.id, "filename": each.filename, "size": len(each.content), "url": base + each.path}
+                for each in self.attachments
+                if each not in images
+            ],
             "id": self.id,
             "type": 0,
             "channel_id": self.thread_id or CHANNEL_ID,
             "content": self.content,
-            "embeds": [{"type": "rich", **embed} for embed in self.embeds],
+            "embeds": embeds,
             "components": self.body.get("components") or [],
             "timestamp": _iso(self.posted_at),
             "edited_timestamp": None if self.edited_at is None else _iso(self.edited_at),
@@ -135,7 +171,9 @@ class Channel:
         with self.changed:
             return self._messages.get(message_id)
 
-    def post(self, body: Mapping[str, Any], at: float, thread_id: str = "") -> PostedMessage:
+    def post(
+        self, body: Mapping[str, Any], at: float, thread_id: str = "", attachments: Sequence[Attachment] = ()
+    ) -> PostedMessage:
         """Add a message that was found to be right, and ping whom it pings; ``thread_name`` in it opens a thread."""
         with self.changed:
             self._posted += 1
@@ -145,18 +183,29 @@ class Channel:
             if (name := body.get("thread_name")) is not None:
                 thread_id = message_id
                 self._threads[thread_id] = str(name).strip()
-            message = PostedMessage(id=message_id, body=kept, posted_at=at, pings=pinged, thread_id=thread_id)
+            message = PostedMessage(
+                id=message_id,
+                body=kept,
+                posted_at=at,
+                pings=pinged,
+                thread_id=thread_id,
+                attachments=tuple(attachments),
+            )
             self._messages[message_id] = message
             self._pings += pinged
             self.changed.notify_all()
             return message
 
-    def edit(self, message_id: str, body: Mapping[str, Any], at: float) -> PostedMessage:
+    def edit(
+        self, message_id: str, body: Mapping[str, Any], at: float, attachments: Sequence[Attachment] = ()
+    ) -> PostedMessage:
         """Change a message; what the body does not name stays. Pings nobody."""
         with self.changed:
             message = self._messages[message_id]
             merged = {**message.body, **{key: deepcopy(body[key]) for key in _KEPT if key in body}}
-            self._messages[message_id] = replace(message, body=merged, edited_at=at, edits=message.edits + 1)
+            self._messages[message_id] = replace(
+                message, body=merged, edited_at=at, edits=message.edits + 1, attachments=tuple(attachments)
+            )
             self._edits += 1
             self.changed.notify_all()
             return self._messages[message_id]

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from otelmon.clock import Clock, SystemClock
-from otelmon.testing.channel import Channel, PostedMessage
+from otelmon.testing.channel import Attachment, Channel, PostedMessage
+from otelmon.testing.discord_files import MULTIPART, attached, split
 from otelmon.testing.discord_limits import Buckets, RateLimits, limited_body, limited_headers
 from otelmon.testing.discord_rules import (
     INVALID_JSON,
@@ -32,6 +33,7 @@ from otelmon.testing.faults import Answer, Drip, Drop, Fault, Hang, Limited
 WEBHOOK_ID = "1180000000000000001"
 WEBHOOK_TOKEN = "stand-in-token-that-must-not-show-anywhere-0123456789abcdefghijk"  # noqa: S105  # opens nothing
 LARGEST_BODY = 8 * 1024 * 1024
+_FIRST_FILE_ID = 1_400_000_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,8 @@ class DiscordStandIn:
     waits for it. ``fail(fault, times=1)`` and ``fail_always(fault)`` make it go wrong (``faults``), ``refuse()`` and
     ``accept()`` close and reopen the port, ``forget_webhook()`` deletes the webhook. ``url`` shows the channel in
     a browser. ``names`` maps ids of people and roles to the names shown there. Rate limits and times go by
-    ``clock``, so a FakeClock tests them without waiting. It validates what is posted as ``discord_rules`` says; files
-    it does not know and ignores. Link buttons are taken with ``with_components=true`` and dropped without it. With
+    ``clock``, so a FakeClock tests them without waiting. It validates what is posted as ``discord_rules`` says, and
+    files as ``discord_files``. Link buttons are taken with ``with_components=true`` and dropped without it. With
     ``forum`` it is a forum channel, in which each message belongs to a post; in a text channel only people
     (``open_thread``) can open threads. ``threads`` has their names by their ids.
     """
@@ -206,6 +208,8 @@ class DiscordStandIn:
         }
         if request.method == "GET" and request.path in pages:
             return pages[request.path]()
+        if request.method == "GET" and parts[:1] == ["attachments"]:
+            return self._file(request.path)
         return Reply.json(404, {"message": "404: Not Found", "code": 0})
 
     def _webhook(self, request: Request, parts: list[str]) -> Reply:
@@ -295,16 +299,17 @@ class DiscordStandIn:
         if request.method == "PATCH":
             return self._patch(request, message)
         if request.method == "GET":
-            return Reply.json(200, message.json())
+            return Reply.json(200, message.json(self.url))
         if request.method == "DELETE":
             self._channel.delete(message.id)
             return Reply(status=204)
         return Reply.json(405, {"message": "405: Method Not Allowed", "code": 0})
 
     def _post(self, request: Request) -> Reply:
-        body = _parsed(request)
-        if isinstance(body, Refusal):
-            return _refused(body)
+        parsed = _parsed(request)
+        if isinstance(parsed, Refusal):
+            return _refused(parsed)
+        body, sent = parsed
         wait = request.query.get("wait", "false").lower()
         if wait not in {"true", "false", "1", "0"}:
             return _refused(refusal(400, 50035, "Invalid Form Body"))
@@ -314,26 +319,59 @@ class DiscordStandIn:
         body = _as_asked(request, body)
         if refused := check(body, forum=self.forum, thread_id=thread_id):
             return _refused(refused)
-        message = self._channel.post(body, self._clock.now(), thread_id)
-        return Reply.json(200, message.json()) if wait in {"true", "1"} else Reply(status=204)
+        files = attached(body, sent, (), first_id=self._file_id())
+        if isinstance(files, Refusal):
+            return _refused(files)
+        message = self._channel.post(body, self._clock.now(), thread_id, files)
+        return Reply.json(200, message.json(self.url)) if wait in {"true", "1"} else Reply(status=204)
 
     def _patch(self, request: Request, message: PostedMessage) -> Reply:
-        body = _parsed(request)
-        if isinstance(body, Refusal):
-            return _refused(body)
+        parsed = _parsed(request)
+        if isinstance(parsed, Refusal):
+            return _refused(parsed)
+        body, sent = parsed
         body = _as_asked(request, body)
         if refused := check(body, earlier=message.body):
             return _refused(refused)
-        return Reply.json(200, self._channel.edit(message.id, body, self._clock.now()).json())
+        merged = {"embeds": message.embeds, **body}
+        files = attached(merged, sent, message.attachments, first_id=self._file_id())
+        if isinstance(files, Refusal):
+            return _refused(files)
+        edited = self._channel.edit(message.id, body, self._clock.now(), files)
+        return Reply.json(200, edited.json(self.url))
+
+    def _file_id(self) -> int:
+        """An id for the first file of a request; it takes ten at most."""
+        return _FIRST_FILE_ID + 10 * len(self._requests)
+
+    def _file(self, path: str) -> Reply:
+        for message in self.messages:
+            for each in message.attachments:
+                if f"/{each.path}" == path:
+                    return Reply(status=200, body=each.content, headers={"Content-Type": each.kind})
+        return Reply.json(404, {"message": "404: Not Found", "code": 0})
 
 
-def _parsed(request: Request) -> Any:
-    if len(request.body) > LARGEST_BODY:
+def _parsed(request: Request) -> tuple[Any, Mapping[str, Attachment]] | Refusal:
+    """The JSON that was sent, and the files that came along, by their number."""
+    declared = request.headers.get("content-type", "")
+    kind = declared.partition(";")[0].strip().lower()
+    text, files = request.body, dict[str, Attachment]()
+    if kind == MULTIPART:
+        parts = split(declared, request.body)
+        if isinstance(parts, Refusal):
+            return parts
+        text, files = parts[0], dict(parts[1])
+    elif kind != "application/json":
+        return refusal(
+            400,
+            50035,
+            "Expected \"Content-Type\" header to be one of {'application/json', 'multipart/form-data'}.",
+        )
+    if len(text) > LARGEST_BODY:
         return refusal(413, 40005, "Request entity too large")
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        return refusal(400, 50035, "Expected \"Content-Type\" header to be one of {'application/json'}.")
     try:
-        return json.loads(request.body.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(text.decode("utf-8"), parse_constant=_no_constant), files
     except (ValueError, RecursionError):
         return refusal(400, INVALID_JSON, "The request body contains invalid JSON.")
 

@@ -76,7 +76,7 @@ def check(
     ``forum`` says that the channel is one, where a message goes into a thread (``thread_id``) or opens one by name.
     """
     if not isinstance(body, dict):
-        return _form({"": [("DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")]})
+        return form_refusal({"": [("DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")]})
     faults: dict[str, list[tuple[str, str]]] = {}
     _text(faults, "content", body.get("content"), 2000)
     _embeds(faults, body.get("embeds"))
@@ -85,7 +85,7 @@ def check(
     faults |= component_faults(body.get("components"))
     _thread_name(faults, body)
     if faults:
-        return _form(faults)
+        return form_refusal(faults)
     if earlier is None and (refused := _thread(body, forum=forum, thread_id=thread_id)):
         return refused
     merged = {**(earlier or {}), **body}
@@ -142,7 +142,8 @@ def pings(body: Mapping[str, Any]) -> tuple[Ping, ...]:
     return tuple(found)
 
 
-def _form(faults: Mapping[str, Sequence[tuple[str, str]]]) -> Refusal:
+def form_refusal(faults: Mapping[str, Sequence[tuple[str, str]]]) -> Refusal:
+    """A refusal for faults of the body, each under its path."""
     errors: dict[str, Any] = {}
     for path, leaves in faults.items():
         node = errors

@@ -57,7 +57,10 @@ class Reply:
     @classmethod
     def html(cls, text: str) -> Self:
         """A page that may load nothing from elsewhere."""
-        policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+        policy = (
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+            "img-src 'self'"
+        )
         headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy}
         return cls(status=200, body=text.encode("utf-8", "replace"), headers={**headers, "Cache-Control": "no-store"})
 

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-from otelmon.testing.channel import PostedMessage
+from otelmon.testing.channel import Attachment, PostedMessage
 from otelmon.testing.discord_markdown import html
 from otelmon.testing.discord_rules import Ping
 
@@ -47,7 +47,9 @@ def _message(message: PostedMessage, names: Mapping[str, str], now: float) -> st
     pinged = ", ".join(names.get(ping.id, ping.id) for ping in message.pings)
     edited = '<span class="edited">(edited)</span>' if message.edited_at is not None else ""
     content = f'<div class="content">{html(message.content, names=names, now=now)} {edited}</div>'
-    embeds = "".join(_embed(embed, names, now) for embed in message.embeds)
+    embeds = "".join(_embed(embed, names, now, message.image(embed)) for embed in message.embeds)
+    images = [message.image(embed) for embed in message.embeds]
+    embeds += "".join(_picture(each) for each in message.attachments if each not in images)
     links = "".join(_button(label, url) for label, url in message.buttons.items())
     buttons = f'<div class="buttons">{links}</div>' if links else ""
     note = f'<div class="pinged">pinged {escape(pinged)}</div>' if pinged else ""
@@ -60,7 +62,7 @@ def _message(message: PostedMessage, names: Mapping[str, str], now: float) -> st
     )
 
 
-def _embed(embed: Mapping[str, Any], names: Mapping[str, str], now: float) -> str:
+def _embed(embed: Mapping[str, Any], names: Mapping[str, str], now: float, image: Attachment | None = None) -> str:
     parts: list[str] = []
     if title := embed.get("title"):
         shown = html(title, names=names, now=now, block=False)
@@ -70,6 +72,7 @@ def _embed(embed: Mapping[str, Any], names: Mapping[str, str], now: float) -> st
         parts.append(f'<div class="description">{html(description, names=names, now=now)}</div>')
     if fields := embed.get("fields"):
         parts.append(f'<div class="fields">{"".join(_field(field, names, now) for field in fields)}</div>')
+    parts += [] if image is None else [_picture(image)]
     foot = [escape((embed.get("footer") or {}).get("text", ""))]
     if sent_at := embed.get("timestamp"):
         foot.append(_when(datetime.fromisoformat(sent_at).timestamp()))
@@ -84,6 +87,12 @@ def _field(field: Mapping[str, Any], names: Mapping[str, str], now: float) -> st
     value = html(field["value"], names=names, now=now)
     inline = " inline" if field.get("inline") else ""
     return f'<div class="field{inline}"><div class="name">{name}</div><div class="value">{value}</div></div>'
+
+
+def _picture(file: Attachment) -> str:
+    if not file.kind.startswith("image/"):
+        return f'<div class="file">{_link(file.path, escape(file.filename))}</div>'
+    return f'<img class="picture" src="{escape(file.path)}" alt="{escape(file.description)}">'
 
 
 def _button(label: str, url: str) -> str:

@@ -16,6 +16,7 @@ from otelmon.faults import Faults
 from otelmon.instrument.model import Traffic
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.notify.notifier import Notifier
+from otelmon.notify.pictures import Pictures
 from otelmon.notify.worker import Worker
 from otelmon.paging.model import Page, PageAction, PageReason
 from otelmon.runtime.assemble import about, make_gatherer, window_for
@@ -62,6 +63,7 @@ class Simulation:
         environ: Mapping[str, str] | None = None,
         sample: Callable[[], None] = lambda: None,
         shared: Shared | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
         environ = {"OTEL_SERVICE_NAME": "shop", "OTELMON_STATE_DIR": str(config.parent), **(environ or {})}
         self.settings: Settings = load_settings(config, environ=environ, directory=config.parent)
@@ -95,7 +97,9 @@ class Simulation:
             policy=self.settings.policy,
         )
         self.notes = Notes(self.disk, self.faults)
-        self.gatherer = make_gatherer(self.engine, self.settings, self.notes, clock=self.clock, faults=self.faults)
+        self.gatherer = make_gatherer(
+            self.engine, self.settings, self.notes, pictures=pictures, clock=self.clock, faults=self.faults
+        )
         self.engine.on_changes = self.gatherer.notice
         notifiers = {"discord": notifier or self.pages}
         OPEN.append(self)

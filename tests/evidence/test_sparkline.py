@@ -53,13 +53,17 @@ def test_the_worst_value_of_each_minute_is_kept_for_an_hour() -> None:
     course = Course()
     for second in range(0, 7200, 15):
         course.note({Labels({"a": "1"}): float(second), Labels({"a": "2"}): 1.0}, ">", 1000.0 + second)
-    assert list(course.values) == [60.0 * minute for minute in range(60, 120)]
+    assert list(course.points) == [(1000.0 + 60 * minute, 60.0 * minute) for minute in range(60, 120)]
     course.note({Labels({"a": "1"}): 9.0, Labels({"a": "2"}): 2.0}, "<", 20_000.0)
-    assert course.values[-1] == 2.0
-    course.note(None, "<", 20_030.0)
-    assert course.values[-1] == 2.0
+    assert course.points[-1][1] == 2.0
+    course.note({Labels({"a": "1"}): 1.0}, "<", 20_030.0)
+    assert course.so_far() == (*course.points, (20_030.0, 1.0))
+    assert course.points[-1][1] == 2.0
     course.note(None, "<", 20_060.0)
-    assert course.values[-1] is None
+    assert course.points[-1][1] is None
+    assert course.so_far() == tuple(course.points)
+    course.shift(-20_000.0)
+    assert course.so_far()[-1] == (60.0, None)
 
 
 def test_the_page_shows_how_it_came(tmp_path: Path) -> None:

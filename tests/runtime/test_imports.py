@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-_HEAVY = "{name for name in ('numpy', 'sqlalchemy', 'httpx', 'sqlite3') if name in sys.modules}"
+_HEAVY = "{name for name in ('numpy', 'sqlalchemy', 'httpx', 'sqlite3', 'matplotlib') if name in sys.modules}"
 
 
 def run(program: str, directory: Path) -> str:
@@ -35,6 +35,11 @@ otelmon.start(app, paging="off")
 print({_HEAVY} or "nothing", threading.active_count())
 """
     assert run(program, tmp_path) == "nothing 1"
+
+
+def test_the_process_that_pages_draws_nothing_itself(tmp_path: Path) -> None:
+    program = "import sys, otelmon.runtime.assemble, otelmon.notify.chart_child; print('matplotlib' in sys.modules)"
+    assert run(program, tmp_path) == "False"
 
 
 def test_importing_is_quick(tmp_path: Path) -> None:
