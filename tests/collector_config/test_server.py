@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from otelmon.cli.main import app as command
 from otelmon.config.load import load_settings
-from tests.collector_config.documents import FOLDER, GRPC, HTTP, PUBLIC
+from tests.collector_config.documents import FOLDER, GRPC, HTTP, PUBLIC, ROOT
 
 serve = pytest.importorskip("otelmon.config.serve", reason="this otelmon has no `otelmon serve` yet: not checked")
 
@@ -49,6 +50,16 @@ def test_the_ports_are_the_ones_that_serve_has_by_itself() -> None:
     own = serve.ServeSettings()
     assert (own.host, own.grpc_port, own.http_port) == ("127.0.0.1", GRPC, HTTP)
     assert (own.public.host, own.public.port) == ("127.0.0.1", PUBLIC)
+
+
+def test_what_the_image_installs_is_there() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    (extra, version) = re.findall(
+        r"otelmon\[(\w+)\]==([\d.]+)", (FOLDER / "Containerfile").read_text(encoding="utf-8")
+    )[0]
+    assert extra in project["optional-dependencies"]
+    assert version == project["version"]
 
 
 def test_the_check_before_the_start_takes_it_and_says_when_a_token_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
