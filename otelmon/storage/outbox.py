@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, case, func, or_, select, update
 
 from otelmon.incidents.model import IncidentState
 from otelmon.paging.model import Outcome, OutcomeKind, OwedPage, Page, PageAction, PageReason
@@ -246,48 +246,48 @@ def _urgency(page: Page) -> int:
 
 def _expire_leases(connection: Connection, now: int) -> None:
     """A page whose sender was never heard of again is due again; whether it was sent nobody knows."""
-    expired = (PAGES.c.state == PageState.CLAIMED) & (PAGES.c.lease_until <= now)
-    values = {"state": PageState.DUE, "lease_until": None, "uncertain": True}
-    connection.execute(update(PAGES).where(expired).values(values))
+    connection.execute(_EXPIRED_LEASES, {"now": now})
 
 
-def _sendable(now: int, targets: Sequence[str] | None) -> Select[Any]:
-    """What is due and need not wait for an earlier page, most urgent first."""
-    first = PAGES.alias("first")
-    columns = [
-        PAGES.c[name]
-        for name in (
-            "number",
-            "incident_id",
-            "reason",
-            "target",
-            "edits",
-            "follows",
-            "instead_of",
-            "attempts",
-            "decided_at",
-        )
-    ]
-    wanted = (
-        select(
-            *columns,
-            first.c.state.label("first_state"),
-            first.c.uncertain.label("first_uncertain"),
-            first.c.message_id.label("first_message_id"),
-            first.c.thread_id.label("first_thread_id"),
-            INCIDENTS.c.state.label("incident_state"),
-            INCIDENTS.c.acknowledged_at.label("acknowledged_at"),
-        )
-        .select_from(
-            PAGES.outerjoin(first, first.c.id == PAGES.c.follows).outerjoin(
-                INCIDENTS, INCIDENTS.c.id == PAGES.c.incident_id
-            )
-        )
-        .where(PAGES.c.state == PageState.DUE, PAGES.c.due_at <= now)
-        .where(or_(first.c.state.is_(None), first.c.state.not_in(_UNSENT)))
-        .order_by(PAGES.c.urgency, PAGES.c.number)
+# These two are asked each second of a process's life, and putting a statement together costs as much as asking it.
+_EXPIRED_LEASES = (
+    update(PAGES)
+    .where(PAGES.c.state == PageState.CLAIMED, PAGES.c.lease_until <= bindparam("now"))
+    .values(state=PageState.DUE, lease_until=None, uncertain=True)
+)
+_FIRST = PAGES.alias("first")
+_SENDABLE = (
+    select(
+        PAGES.c.number,
+        PAGES.c.incident_id,
+        PAGES.c.reason,
+        PAGES.c.target,
+        PAGES.c.edits,
+        PAGES.c.follows,
+        PAGES.c.instead_of,
+        PAGES.c.attempts,
+        PAGES.c.decided_at,
+        _FIRST.c.state.label("first_state"),
+        _FIRST.c.uncertain.label("first_uncertain"),
+        _FIRST.c.message_id.label("first_message_id"),
+        _FIRST.c.thread_id.label("first_thread_id"),
+        INCIDENTS.c.state.label("incident_state"),
+        INCIDENTS.c.acknowledged_at.label("acknowledged_at"),
     )
-    return wanted if targets is None else wanted.where(PAGES.c.target.in_(targets))
+    .select_from(
+        PAGES.outerjoin(_FIRST, _FIRST.c.id == PAGES.c.follows).outerjoin(
+            INCIDENTS, INCIDENTS.c.id == PAGES.c.incident_id
+        )
+    )
+    .where(PAGES.c.state == PageState.DUE, PAGES.c.due_at <= bindparam("now"))
+    .where(or_(_FIRST.c.state.is_(None), _FIRST.c.state.not_in(_UNSENT)))
+    .order_by(PAGES.c.urgency, PAGES.c.number)
+)
+
+
+def _sendable(targets: Sequence[str] | None) -> Select[Any]:
+    """What is due ``now`` and need not wait for an earlier page, most urgent first."""
+    return _SENDABLE if targets is None else _SENDABLE.where(PAGES.c.target.in_(targets))
 
 
 def _drop_reason(connection: Connection, row: Row[Any], now: int) -> DropReason | None:
@@ -343,7 +343,7 @@ def _choose(
     """What to send, and what to drop first."""
     chosen: list[Row[Any]] = []
     dropped: list[tuple[Row[Any], DropReason]] = []
-    for row in connection.execute(_sendable(now, targets).limit(limit + _SCANNED)).all():
+    for row in connection.execute(_sendable(targets).limit(limit + _SCANNED), {"now": now}).all():
         if len(chosen) >= limit:
             break
         reason = _drop_reason(connection, row, now)
