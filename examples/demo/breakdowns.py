@@ -17,7 +17,13 @@ _REDIS_DOWN_SECONDS, _REDIS_UP_SECONDS, _QUEUE_SECONDS = 60, 45, 35
 def redis_goes_away(stage: Stage) -> None:
     """Redis ends. Its page comes after three failures, so other scenes are played meanwhile."""
     stage.backends.stop_redis()
-    stage.breaks("Redis down", REDIS, "Valkey is ended; three PINGs have to fail, 15 s apart: its page comes later")
+    stage.breaks(
+        "Redis down",
+        REDIS,
+        "Valkey is ended; three PINGs have to fail, 15 s apart: its page comes later",
+        breakdown="Servers that do not answer",
+        cause="127.0.0.1:",
+    )
 
 
 def redis_is_paged_and_comes_back(stage: Stage) -> None:
@@ -36,13 +42,31 @@ def three_at_once(stage: Stage) -> None:
         for _ in range(5):
             visitor.post("/videos", content=_VIDEO).raise_for_status()
         stage.shop.switch("uploads", on=True)
-        uploads = stage.breaks("uploads fail", UPLOADS, "the place for videos is full")
+        uploads = stage.breaks(
+            "uploads fail",
+            UPLOADS,
+            "the place for videos is full",
+            breakdown="Operations",
+            cause="video-upload: ",
+        )
         for _ in range(4):
             visitor.post("/videos", content=_VIDEO)
         stage.shop.switch("connections", on=True)
-        pool = stage.breaks("pool exhausted", POOL, f"a report keeps every connection ({stage.backends.database})")
+        pool = stage.breaks(
+            "pool exhausted",
+            POOL,
+            f"a report keeps every connection ({stage.backends.database})",
+            breakdown="Pools",
+            cause="orders: 100 %",
+        )
         stage.shop.switch("health", on=True)
-        health = stage.breaks("health endpoint fails", HEALTH, "/health answers 503")
+        health = stage.breaks(
+            "health endpoint fails",
+            HEALTH,
+            "/health answers 503",
+            breakdown="Probes that fail",
+            cause="shop ",
+        )
         for fault in (uploads, pool, health):
             stage.wait_page(fault, 15)
         for fault, name in ((pool, "connections"), (health, "health"), (uploads, "uploads")):
@@ -62,7 +86,13 @@ def redis_is_over(stage: Stage) -> None:
 def queue_stands_still(stage: Stage) -> None:
     """Mails wait because no worker runs; then one does."""
     httpx.post(f"{stage.shop.url}/mails", timeout=10).raise_for_status()
-    fault = stage.breaks("queue delayed", QUEUE, "a mail is queued, and no worker runs; it may wait 5 s")
+    fault = stage.breaks(
+        "queue delayed",
+        QUEUE,
+        "a mail is queued, and no worker runs; it may wait 5 s",
+        breakdown="Oldest jobs",
+        cause="mails: ",
+    )
     stage.wait_page(fault, _QUEUE_SECONDS)
     stage.backends.work()
     stage.mended(fault, "a worker of RQ has emptied the queue")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from examples.demo.evidence import fullest_mount
 from examples.demo.outage import show_timeline
 from examples.demo.stage import Scene, Stage, shown
 
@@ -13,7 +14,13 @@ TITLE = "Disk nearly full"
 def escalate(stage: Stage) -> None:
     """Whoever is on call is paged and does not answer; the next one is paged by a new message."""
     stage.shop.switch("disk", on=True)
-    fault = stage.breaks("on call", TITLE, "the disk fills; whoever is on call is paged")
+    fault = stage.breaks(
+        "on call",
+        TITLE,
+        "the disk fills; whoever is on call is paged",
+        breakdown="Fullest mounts",
+        cause=f"{fullest_mount()}: ",
+    )
     fault.messages = 3
     stage.wait_page(fault, 10)
     first = _mentioned(stage, fault.paged.id)

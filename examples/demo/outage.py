@@ -18,7 +18,14 @@ def page(stage: Stage) -> None:
     """A fault, and the page for it."""
     time.sleep(_HEALTHY_SECONDS)
     stage.shop.switch("errors", on=True)
-    fault = stage.breaks("an outage", TITLE, "every other checkout fails")
+    fault = stage.breaks(
+        "an outage",
+        TITLE,
+        "every other checkout fails",
+        breakdown="Routes",
+        cause="POST /checkout: 100 % of the errors",
+        trace="Trace of an error",
+    )
     stage.wait_page(fault, 15)
     if "Acknowledge" not in fault.paged.buttons:
         raise AssertionError("the page has no button to acknowledge it by")

@@ -8,6 +8,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from examples.demo.evidence import cause, trace_id
 from examples.demo.load import Load
 from examples.demo.report import Report, Seen
 from examples.demo.shop_server import ShopServer
@@ -69,13 +70,28 @@ class Play:
         for message in self._discord.messages[len(self.report.seen) :]:
             at = message.posted_at - self._began
             pinged = tuple(f"{ping.kind} {self._discord.names.get(ping.id, ping.id)}" for ping in message.pings)
-            self.report.seen.append(Seen(at=at, text=message.text, pinged=pinged))
+            self.report.seen.append(Seen(at=at, id=message.id, text=message.text, pinged=pinged))
             self._say(f"[yellow]page:[/yellow] {_shown(message)}{_pinging(pinged)}", at)
             self._acknowledge(message.text)
         for message in self._discord.messages:
             if message.edits > self._edits.get(message.id, 0):
                 self._edits[message.id] = message.edits
                 self._say(f"[cyan]edit:[/cyan] {_shown(message)}")
+                self._explain(message)
+
+    def _explain(self, message: PostedMessage) -> None:
+        """Keep what an edited page says of its cause."""
+        for act in ACTS:
+            page = self.report.page_of(act, resolved=False)
+            if page is None or page.id != message.id or act.fault in self.report.causes:
+                continue
+            if said := cause(message, act.breakdown):
+                self.report.causes[act.fault] = said
+                self._say(f"[green]cause:[/green] {said}")
+            found = trace_id(message, act.trace)
+            if found and self._shop.has_trace(found):
+                self.report.traces[act.fault] = found
+                self._say(f"{act.trace.lower()}: {found}, which the shop has exported")
 
     def _acknowledge(self, text: str) -> None:
         act = next((act for act in ACTS if act.acknowledged and act.title in text), None)

@@ -12,9 +12,10 @@ from examples.demo.story import ACTS, Act
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A message in the channel: seconds since the start, its text, and who was pinged."""
+    """A message in the channel: seconds since the start, its id, its text as posted, and who was pinged."""
 
     at: float
+    id: str
     text: str
     pinged: tuple[str, ...]
 
@@ -26,11 +27,17 @@ class Seen:
 
 @dataclass(slots=True)
 class Report:
-    """Collects what happened, and judges it."""
+    """Collects what happened, and judges it.
+
+    By fault, ``causes`` is what its page's breakdown names first, ``traces`` the id of a trace in the page that the
+    shop has exported.
+    """
 
     switched: dict[str, float] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
+    causes: dict[str, str] = field(default_factory=dict)
+    traces: dict[str, str] = field(default_factory=dict)
 
     def page_of(self, act: Act, *, resolved: bool) -> Seen | None:
         """The message by which an act's alert was paged, or resolved."""
@@ -54,6 +61,11 @@ class Report:
             if self.page_of(act, resolved=resolved) is None
         ]
         missing += [f"{act.alert} was not acknowledged" for act in ACTS if act.acknowledged and not self.acknowledged]
+        for act in ACTS:
+            if not self.causes.get(act.fault, "").startswith(act.cause):
+                missing.append(f"the page of {act.alert} does not say first: {act.cause}")
+            if act.trace and act.fault not in self.traces:
+                missing.append(f"the page of {act.alert} has no {act.trace.lower()} that there is")
         return missing
 
     @property
@@ -89,4 +101,4 @@ class Report:
         for message in self.unexpected:
             console.print(f"[red]not expected:[/red] at {message.at:.1f} s: {message.text}")
         if self.as_expected:
-            console.print("[green]Every page that should have come came, and no other.[/green]")
+            console.print("[green]Every page that should have come came and names its cause, no other came.[/green]")

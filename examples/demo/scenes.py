@@ -38,6 +38,7 @@ def play_scenes(
                 console.print(f"[bold]{number}. {scene.title}[/bold] (at most {scene.seconds:.0f} s)")
                 scene.play(stage)
             stage.check_messages()
+            stage.check_causes()
         except AssertionError as error:
             console.print("[red]not as it should be:[/red]", end=" ")
             console.print(str(error), markup=False)

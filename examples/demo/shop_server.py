@@ -40,12 +40,14 @@ class ShopServer:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = state_dir / "shop.log"
+        self._traces = state_dir / "traces"
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)},
             "DISCORD_WEBHOOK_URL": webhook_url,
             "OTELMON_CONFIG": str(config),
             "DEMO_STATE_DIR": str(state_dir),
             "DEMO_PUBLIC_URL": self.url,
+            "SHOP_TRACES": str(self._traces),
             **(environ or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -85,6 +87,10 @@ class ShopServer:
     def switch(self, fault: str, *, on: bool) -> None:
         """Switch a fault of the shop on or off."""
         httpx.request("PUT" if on else "DELETE", f"{self.url}/faults/{fault}", timeout=10).raise_for_status()
+
+    def has_trace(self, trace_id: str) -> bool:
+        """Whether the shop has exported a trace of this id."""
+        return trace_id in self._traces.read_text().split()
 
     def otelmon(self, *arguments: str) -> str:
         """What an `otelmon` command says, as a person beside the shop would give it."""

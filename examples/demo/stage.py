@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from examples.demo.backends import Backends
+from examples.demo.evidence import cause, fields, trace_id
 from examples.demo.shop_server import ShopServer
 from otelmon.testing.channel import PostedMessage
 from otelmon.testing.discord import DiscordStandIn
@@ -22,12 +23,16 @@ _INCIDENT = re.compile(r"incident (\w+)")
 class Fault:
     """A fault and what the channel showed of it: by ``title`` the messages that are about it, ``messages`` in number.
 
-    Instants are unix seconds, as the stand-in for Discord has them.
+    Its page has a field ``breakdown`` that begins with ``cause``; where ``trace`` is named, a field of that name has
+    the id of a trace. Instants are unix seconds, as the stand-in for Discord has them.
     """
 
     scene: str
     title: str
     broken_at: float
+    breakdown: str
+    cause: str
+    trace: str = ""
     messages: int = 2
     mended_at: float = 0.0
     page: PostedMessage | None = None
@@ -64,9 +69,11 @@ class Stage:
         """Print a line of the play."""
         self.console.print(f"  {text}", markup=False)
 
-    def breaks(self, scene: str, title: str, text: str) -> Fault:
+    def breaks(self, scene: str, title: str, text: str, *, breakdown: str, cause: str, trace: str = "") -> Fault:
         """Note that something is broken from now on, and say it; ``title`` is how its pages are called."""
-        fault = self.faults[title] = Fault(scene=scene, title=title, broken_at=time.time())
+        fault = self.faults[title] = Fault(
+            scene=scene, title=title, broken_at=time.time(), breakdown=breakdown, cause=cause, trace=trace
+        )
         self.say(text)
         return fault
 
@@ -123,6 +130,19 @@ class Stage:
         for message in self.discord.messages:
             if not any(title in message.content for title in self.faults):
                 raise AssertionError(f"not expected: {shown(message)}")
+
+    def check_causes(self) -> None:
+        """AssertionError unless each page says first what broke, and where it names a trace, that there is one."""
+        for fault in self.faults.values():
+            page = next(message for message in self.discord.messages if message.id == fault.paged.id)
+            if not (said := cause(page, fault.breakdown)).startswith(fault.cause):
+                raise AssertionError(f"{fault.title!r} does not say first {fault.cause!r}: {fields(page)}")
+            self.say(f"{fault.scene}: the page says of {fault.breakdown.lower()}: {said}")
+            if fault.trace:
+                found = trace_id(page, fault.trace)
+                if not found or not self.shop.has_trace(found):
+                    raise AssertionError(f"{fault.title!r} has no {fault.trace.lower()} that there is: {fields(page)}")
+                self.say(f"{fault.scene}: {fault.trace.lower()}: {found}, which the shop has exported")
 
     def _pinged(self, fault: Fault) -> list[str]:
         about = [message for message in self.discord.messages if fault.title in message.content]

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from pathlib import Path
 from typing import Annotated
 
-from fastapi import FastAPI, HTTPException, Path
+import fastapi
+from fastapi import FastAPI, HTTPException
 from opentelemetry import metrics
 
 import otelmon
@@ -37,7 +39,7 @@ async def list_products() -> list[dict[str, object]]:
 
 
 @app.get("/products/{product_id}")
-async def show_product(product_id: Annotated[int, Path(ge=1)]) -> dict[str, object]:
+async def show_product(product_id: Annotated[int, fastapi.Path(ge=1)]) -> dict[str, object]:
     """One product; slow while the fault "slow" is on."""
     await asyncio.sleep(1.2 if "slow" in faults else random.uniform(0.001, 0.01))  # noqa: S311
     if product_id not in PRODUCTS:
@@ -57,6 +59,10 @@ async def check_out() -> dict[str, str]:
 
 effects["disk"] = (lambda: disk_limit.set(0.0), lambda: disk_limit.set(100.0))
 app.include_router(router)
+if "SHOP_TRACES" in os.environ:
+    from examples.shop.tracing import trace
+
+    trace(app, Path(os.environ["SHOP_TRACES"]))
 if "SHOP_DATABASE_URL" in os.environ and "SHOP_REDIS_URL" in os.environ:
     from examples.shop import depends
 

@@ -42,7 +42,7 @@ def breakdown_finding(
         said = (
             _share(breakdown, shares[labels], was, labels) if breakdown.share_of else _worth(breakdown, values[labels])
         )
-        lines.append(f"{name}: {said}" if (name := _name(labels, alert)) else said)
+        lines.append(": ".join(filter(None, (_name(labels, alert), said))) or breakdown.title)
     if len(ordered) > MOST_LINES:
         lines.append(f"and {len(ordered) - MOST_LINES} more")
     return Finding(name=breakdown.title, text="\n".join(lines))
@@ -75,6 +75,8 @@ def _percent(share: float) -> str:
 
 
 def _worth(breakdown: Breakdown, value: float) -> str:
+    if breakdown.unit is Unit.STATE:
+        return ""
     text = format_value(value, breakdown.unit)
     return f"{text} {breakdown.noun}" if breakdown.noun else text
 

@@ -10,8 +10,9 @@ annotations:
 
 An empty line parts them. The comment that heads one is its title; after a colon it says what the values are: a
 ``share of`` something (then the page shows each element's part of the whole, and what it was in the window before), a
-unit (ratio, percent, milliseconds, seconds, bytes), or a word that is written behind them. The largest come first, with
-``sort`` or ``bottomk`` at the top the smallest. Only elements that agree with the alert's labels count.
+unit (ratio, percent, milliseconds, seconds, bytes; with ``state`` only names are shown), or a word that is written
+behind them. The largest come first, with ``sort`` or ``bottomk`` at the top the smallest. Only elements that agree with
+the alert's labels count; a label that ``label_replace`` gives another name is not compared, which shows all siblings.
 """
 
 from __future__ import annotations

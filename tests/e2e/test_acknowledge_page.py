@@ -145,8 +145,9 @@ def test_any_process_may_serve_it_behind_a_path_and_no_log_has_the_link(tmp_path
             first.until(lambda: first.open_pages() == 0, doing=lambda: None)
         with Served(tmp_path, webhook_url=discord.webhook_url, **how) as second:
             for link in (reached(second, button), reached(second, button).replace("/shop/", "/")):
-                assert httpx.get(link).status_code == 200
-            assert httpx.post(reached(second, button), data={"name": "Ada"}).status_code == 303
+                assert httpx.get(link, timeout=30).status_code == 200
+            pressed = httpx.post(reached(second, button), data={"name": "Ada"}, timeout=30)
+            assert pressed.status_code == 303
             discord.wait_for(lambda message: "ACKNOWLEDGED** by Ada" in message.content, 20)
             second.wait_for_log("/shop/otelmon/ack/...")
     token = button.rpartition("/")[2]
@@ -164,4 +165,4 @@ def test_without_a_public_url_there_is_no_button_and_no_page(tmp_path: Path) -> 
         assert re.search(r"otelmon ack \w{4}", page.text)
         assert "First steps:" in page.text
         assert "with_components" not in discord.requests[0].path
-        assert httpx.get(f"{app.url}/otelmon/ack/x").text == "the app's own"
+        assert httpx.get(f"{app.url}/otelmon/ack/x", timeout=30).text == "the app's own"

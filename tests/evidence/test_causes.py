@@ -66,10 +66,15 @@ def test_of_a_pool_it_is_said_who_holds_and_who_waits(tmp_path: Path) -> None:
         yield _sample(simulation, "db_client_connection_count", 10, db_client_connection_state="used", **pool)
         yield _sample(simulation, "db_client_connection_count", 0, db_client_connection_state="idle", **pool)
         yield _sample(simulation, "db_client_connection_pending_requests", 7, **pool)
+        other = {"db_client_connection_pool_name": "reports"}
+        yield _sample(simulation, "db_client_connection_max", 10, **other)
+        yield _sample(simulation, "db_client_connection_count", 2, db_client_connection_state="used", **other)
 
     _measure(simulation, measured, 200)
     simulation.explain()
-    assert _fields(simulation)[0] == Field(
+    pools, connections = _fields(simulation)[:2]
+    assert pools == Field(name="Pools", value="orders: 170 %\nreports: 20 %", inline=False)
+    assert connections == Field(
         name="Connections",
         value="used: 10 connections\nwaited for: 7 connections\nidle: 0 connections",
         inline=False,
@@ -89,7 +94,24 @@ def test_of_an_operation_it_is_said_by_what_it_fails(tmp_path: Path) -> None:
 
     _measure(simulation, measured, 120)
     simulation.explain()
-    assert _fields(simulation)[0].value == "Timeout: 3 failures\nValueError: 1 failures"
+    operations, errors = _fields(simulation)[:2]
+    assert (operations.name, operations.value) == ("Operations", "video-upload: 4 failures")
+    assert errors.value == "Timeout: 3 failures\nValueError: 1 failures"
+
+
+def test_what_does_not_answer_is_named_and_by_what_it_fails(tmp_path: Path) -> None:
+    simulation = simulated(tmp_path)
+
+    def measured() -> Iterable[Sample]:
+        yield _sample(simulation, "otelmon_probe_up", 0, otelmon_probe_name="payments")
+        yield _sample(simulation, "otelmon_probe_up", 1, otelmon_probe_name="shop")
+        why = {"otelmon_probe_name": "payments", "otelmon_probe_problem": "status 503"}
+        yield _sample(simulation, "otelmon_probe_failure", 1, **why)
+
+    _measure(simulation, measured, 60)
+    simulation.explain()
+    probes = _fields(simulation)[0]
+    assert (probes.name, probes.value) == ("Probes that fail", "payments status 503")
 
 
 def test_an_escalation_asks_anew_and_says_it_in_its_message(tmp_path: Path) -> None:
