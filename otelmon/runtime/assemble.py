@@ -128,7 +128,9 @@ def assemble(
         events = _events(pipeline, clock, faults)
         notes = Notes(member.disk, faults)
         notes.start(str(pipeline.resource.attributes.get("service.version", "")), at)
-        gatherer = make_gatherer(engine, settings, notes, pictures=pictures, clock=clock, faults=faults)
+        gatherer = make_gatherer(
+            engine, settings, notes, examples=member.examples, pictures=pictures, clock=clock, faults=faults
+        )
         engine.on_changes = _each(figures.record, events.changes, *([gatherer.notice] if pages else []))
         engine.on_transitions = events.transitions
         engine.restore(at)
@@ -160,14 +162,18 @@ def make_gatherer(
     settings: Settings,
     notes: Notes,
     *,
+    examples: Callable[[], Sequence[object]] = tuple,
     pictures: Pictures | None = None,
     clock: Clock,
     faults: Faults,
 ) -> Gatherer:
-    """What gathers evidence for the pages of an engine; with ``pictures``, charts too."""
+    """What gathers evidence for the pages of an engine.
+
+    ``examples`` are those that other processes have left; with ``pictures`` there are charts.
+    """
     sources: list[Source] = [
         BreakdownSource(engine, monotonic=clock.monotonic),
-        ExampleSource(trace_url=settings.trace_url, messages=settings.exception_messages),
+        ExampleSource(trace_url=settings.trace_url, messages=settings.exception_messages, others=examples),
         DiagnosticSource(SOURCES.diagnostics, monotonic=clock.monotonic),
         ChangedSource(engine, notes),
     ]

@@ -13,6 +13,7 @@ from otelmon.config.settings import Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
 from otelmon.instrument.recorder import RequestRecorder
+from otelmon.runtime.examples import left
 from otelmon.runtime.lease import Lease, boot_id
 from otelmon.runtime.siblings import Siblings
 from otelmon.storage.sqlite import STATE_FILE, SqliteStorage
@@ -36,6 +37,10 @@ class Member:
     def may_send(self) -> bool:
         """Whether this process is the one that pages."""
         return self.lease is None or self.lease.renew()
+
+    def examples(self) -> list[object]:
+        """What the other processes have left of their requests (see ``otelmon.runtime.examples.left``)."""
+        return [] if self.siblings is None else self.siblings.examples()
 
     def begin_term(self) -> bool:
         """This process evaluates from now on; whether it goes on from the counts of others."""
@@ -101,6 +106,7 @@ def _find_siblings(settings: Settings, boot: str, clock: Clock, faults: Faults) 
             interval_seconds=settings.interval_seconds,
             clock=clock,
             faults=faults,
+            examples=left,
         )
     except (OSError, ImportError) as error:
         faults.add("siblings", f"each process evaluates and pages for itself, they cannot find one another: {error}")

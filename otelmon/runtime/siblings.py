@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,14 +80,19 @@ class Siblings:
         interval_seconds: float,
         clock: Clock,
         faults: Faults,
+        examples: Callable[[], Sequence[object]] = tuple,
     ) -> None:
-        """``about`` is the job and the instance of all series, ``boot`` names the run of the machine."""
+        """``about`` is the job and the instance of all series, ``boot`` names the run of the machine.
+
+        ``examples`` gives what this process has to show beside its counts, as JSON.
+        """
         self.id = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self._folder = folder / FOLDER
         self._header = {"version": _VERSION, "boot": boot, "pid": os.getpid(), **about}
         self._stale_seconds = max(_STALE_SECONDS, _STALE_INTERVALS * interval_seconds)
         self._clock = clock
         self._faults = faults
+        self._own_examples = examples
         self._writer = Writer()
         self._lines: dict[str, list[str]] = {}
         self._parser = Parser()
@@ -133,6 +138,10 @@ class Siblings:
             for source, points in sibling.points.items():
                 self._add(source, (point for point in points.values() if fresh or lasts(point)))
 
+    def examples(self) -> list[object]:
+        """What the other processes have to show beside their counts; from any thread."""
+        return [example for sibling in tuple(self._known.values()) for example in sibling.header.get("examples", ())]
+
     def share(self, source: str, points: Iterator[Point]) -> Iterator[Point]:
         """The own points of a source, noted for `leave`, with those of the others merged into them."""
         lines: list[str] = []
@@ -143,7 +152,8 @@ class Siblings:
         """Write what was noted, and fold the counts of processes that have ended. Raises LostLeaseError."""
         if self._lock is None:
             return
-        header = {**self._header, "sources": {source: len(lines) for source, lines in self._lines.items()}}
+        sources = {source: len(lines) for source, lines in self._lines.items()}
+        header = {**self._header, "sources": sources, "examples": self._own_examples()}
         text = [json.dumps(header), *(line for lines in self._lines.values() for line in lines), ""]
         self._writer.forget_unused()
         path = self._folder / f"{self.id}{_POINTS}"

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from otelmon.incidents.chart import Chart
+from otelmon.incidents.model import Finding
 from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.pictures import LATE_SECONDS, Pictures
 from otelmon.paging.discord import chart_field
 from otelmon.paging.model import Field, Page, PageAction, PageReason
+from otelmon.runtime.evidence import Question
 from otelmon.storage.codec import decode_page, encode_page
 from otelmon.testing import NO_LIMITS, DiscordStandIn, FakeClock
 from tests.charts.test_pictures import wait_until
@@ -40,6 +42,19 @@ def slow(tmp_path: Path) -> Iterator[tuple[Pictures, Callable[[], None]]]:
     drawn = Pictures(tmp_path / "fonts", command=(sys.executable, "-I", "-c", waits + ANSWER))
     yield drawn, go.touch
     drawn.close()
+
+
+class Asked:
+    """A source that counts how often it is asked, and knows nothing."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def begin(self, question: Question) -> None:
+        self.times += 1
+
+    def findings(self, question: Question) -> tuple[Finding, ...]:
+        return ()
 
 
 def shown(page: Page) -> tuple[Field, Chart]:
@@ -95,6 +110,8 @@ def test_when_it_is_over_the_chart_shows_how_it_ended(tmp_path: Path, pictures: 
     broken(simulation, "/pay", before=600)
     simulation.explain()
     found = [field.name for field in pages(simulation)[-1].message.fields]
+    others = Asked()
+    simulation.gatherer._sources = [*simulation.gatherer._sources, others]
     recover(simulation)
     over_at = now(simulation).timestamp()
     _, before = shown(edits(simulation)[-1])
@@ -107,7 +124,8 @@ def test_when_it_is_over_the_chart_shows_how_it_ended(tmp_path: Path, pictures: 
     assert chart.firing[0][1] == over_at
     assert chart.points[-1][0] == over_at
     assert chart.points[-1][1] is None or chart.points[-1][1] < 0.05
-    assert [name for name in found if name in {field.name for field in last.message.fields}]
+    assert {"Routes", "Errors"} <= set(found) & {field.name for field in last.message.fields}
+    assert others.times == 0  # the rest is told of how it began
     assert pictures.ready(chart) == b"picture"
     assert [page.reason for page in edits(simulation)] == [
         PageReason.EVIDENCE,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otelmon.faults import Faults
 from otelmon.instrument.attach import attach
-from otelmon.instrument.exemplars import EXEMPLARS, Exemplar, Exemplars
+from otelmon.instrument.exemplars import EXEMPLARS, Exemplar, Exemplars, errors_since, slowest_since
+from otelmon.runtime.assemble import make_gatherer
+from otelmon.runtime.examples import left, read
+from otelmon.runtime.siblings import FOLDER, Siblings
+from otelmon.testing import FakeClock
 from tests.e2e.simulation import Simulation
-from tests.evidence.stories import finding, pages
+from tests.evidence.stories import broken, finding, pages, simulated
 from tests.instrument.driver import drive, http_scope
 
 SECRET = "postgresql://shop:hunter2@db/shop"
@@ -127,21 +133,54 @@ def test_messages_stay_in_the_process_unless_asked_for(tmp_path: Path) -> None:
     simulation = _story(tmp_path, _app(None))
     assert finding(simulation, "Exceptions") == ""
     assert not any(SECRET in str(page) or "cannot connect" in str(page) for page in pages(simulation))
-    assert EXEMPLARS.errors(0.0)["RuntimeError"].message == ""
+    assert {each.message for each in errors_since(EXEMPLARS.seen(), 0.0)} == {""}
+
+
+def test_another_process_shows_what_it_saw_and_leaves_no_secret(tmp_path: Path) -> None:
+    simulation = simulated(tmp_path, more="exception_messages: true")
+    clock, trace = simulation.clock, "4bf92f3577b34da6a3ce929d0e0e4736"
+    away = Exemplars()
+    away.keep_messages = True
+    with closing(_sibling(tmp_path, clock)) as here, closing(_sibling(tmp_path, clock, away)) as there:
+        here.begin_term(simulation.disk)
+        gatherer = make_gatherer(
+            simulation.engine,
+            simulation.settings,
+            simulation.notes,
+            examples=here.examples,
+            clock=clock,
+            faults=simulation.faults,
+        )
+        simulation.gatherer, simulation.engine.on_changes = gatherer, gatherer.notice
+        broken(simulation, "/pay")
+        away.turn(clock.now())
+        error = RuntimeError(f"cannot connect to {SECRET}")
+        away.note(Exemplar(method="GET", route="/pay", error_type="RuntimeError", seconds=0.1, trace_id=trace), error)
+        there.leave()
+        here.gather()
+        assert SECRET not in "".join(path.read_text() for path in (tmp_path / FOLDER).glob("*.points"))
+        simulation.explain()
+    assert finding(simulation, "Trace of an error") == f"GET /pay: RuntimeError, {trace}"
+    assert finding(simulation, "Exceptions") == "RuntimeError: cannot connect to postgresql://***@db/shop"
+
+
+@pytest.mark.parametrize("plain", [[None], [[1.0]], [["", "", "", "", "", "", ""]], ["x"], [{}]])
+def test_what_another_process_has_left_that_makes_no_sense_is_passed_over(plain: list[object]) -> None:
+    assert list(read([*plain, *left(EXEMPLARS)])) == []
 
 
 def test_what_is_old_is_forgotten_and_what_is_kept_is_bounded() -> None:
     exemplars = Exemplars()
     for number in range(1000):
         exemplars.note(_seen(f"Error{number}", seconds=number))
-    assert len(exemplars.errors(0.0)) == 20
+    assert len(errors_since(exemplars.seen(), 0.0)) == 40 + 1  # and the slowest, which failed too
     exemplars.turn(1000.0)
     assert exemplars.slowest == 0.0
     exemplars.note(_seen("", seconds=0.5))
-    found = exemplars.slowest_of(1000.0)
+    found = slowest_since(exemplars.seen(), 1000.0)
     assert found is not None
     assert found.seconds == 0.5
-    assert exemplars.errors(1000.0) == {}
+    assert errors_since(exemplars.seen(), 1000.0) == ()
 
 
 def test_an_exception_that_cannot_be_said_costs_nothing_but_its_message() -> None:
@@ -152,7 +191,20 @@ def test_an_exception_that_cannot_be_said_costs_nothing_but_its_message() -> Non
     exemplars = Exemplars()
     exemplars.keep_messages = True
     exemplars.note(_seen("Odd"), OddError())
-    assert exemplars.errors(0.0)["Odd"].message == ""
+    assert [each.message for each in exemplars.seen() if each.error_type == "Odd"] == ["", ""]
+
+
+def _sibling(folder: Path, clock: FakeClock, exemplars: Exemplars = EXEMPLARS) -> Siblings:
+    about = {"job": "shop", "instance": "host"}
+    return Siblings(
+        folder,
+        about=about,
+        boot="boot",
+        interval_seconds=15,
+        clock=clock,
+        faults=Faults(),
+        examples=partial(left, exemplars),
+    )
 
 
 def _seen(error_type: str, *, seconds: float = 0.1) -> Exemplar:
