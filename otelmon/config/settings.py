@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr
 
 from otelmon.config.files import matching
 from otelmon.config.sentry import SentrySettings
+from otelmon.config.serve import ServeSettings
 from otelmon.incidents.policy import Policy
 from otelmon.instrument.probes import ProbeSettings
 from otelmon.instrument.redis_watch import RedisSettings
@@ -82,7 +83,7 @@ class Settings(BaseModel):
     ``runbooks`` is the folder of the team's own runbooks. ``public_url`` is where people reach the app, without a
     slash at its end; None where no page links there. ``exclude_paths`` are paths, or prefixes of paths where they end
     in ``*``. ``rule_patterns`` are what ``rule_files:`` says, made absolute, ``rule_files`` what that matched.
-    ``heartbeat_url`` is called after good ticks, at most once ``heartbeat_seconds``.
+    ``heartbeat_url`` is called after good ticks, at most once ``heartbeat_seconds``. ``serve`` is for `otelmon serve`.
     ``groups`` are the built-in rules as tuned, the user's own, then those of the rule files, ready to evaluate.
     """
 
@@ -115,6 +116,7 @@ class Settings(BaseModel):
     max_series: int = DEFAULT_MAX_SERIES
     heartbeat_url: SecretStr | None = None
     heartbeat_seconds: float = DEFAULT_HEARTBEAT_SECONDS
+    serve: ServeSettings = ServeSettings()
     rule_files: tuple[Path, ...] = ()
     rule_patterns: tuple[str, ...] = ()
     groups: tuple[InstanceOf[Group], ...] = ()

@@ -102,7 +102,7 @@ def assemble(
             disk=member.disk,
             journal=journal,
             routing=make_routing(settings) if pages else Routing(),
-            about=about(settings, _acknowledge_link(settings, member.disk, faults)),
+            about=about(settings, _acknowledge_link(settings, member.disk, faults), of_others=member.serves),
             faults=faults,
             sample_host=sample_host,
             current_team=CurrentTeam(settings.team, member.disk, faults),
@@ -210,12 +210,12 @@ def make_routing(settings: Settings) -> Routing:
     )
 
 
-def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link) -> Context:
-    """What pages say of where they come from."""
+def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link, *, of_others: bool = False) -> Context:
+    """What pages say of where they come from. ``of_others``: what they are about does not run here."""
     return Context(
         service=settings.service,
         environment=settings.environment or "",
-        instance=settings.instance,
+        instance="" if of_others else settings.instance,
         runbooks=settings.runbook_base_url or "",
         served_runbook=served_runbook(settings),
         first_steps=partial(first_steps, folder=settings.runbooks),

@@ -12,7 +12,6 @@ from itertools import islice
 
 from otelmon.alerts.by_hand import ByHand
 from otelmon.alerts.model import Alert, AlertState, Transition
-from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
 from otelmon.incidents.missed import missed
@@ -39,6 +38,7 @@ from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
+from otelmon.runtime.source import Source
 from otelmon.runtime.team import CurrentTeam
 from otelmon.sample import Sample, is_stale
 from otelmon.storage.store import Request, Storage
@@ -70,7 +70,7 @@ class Engine:
     those of a process that evaluated before.
     """
 
-    collector: Collector
+    collector: Source
     window: Window
     rules: RuleRunner
     disk: Storage | None

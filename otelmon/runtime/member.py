@@ -15,6 +15,7 @@ from otelmon.faults import Faults
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.runtime.lease import Lease, boot_id
 from otelmon.runtime.siblings import Siblings
+from otelmon.runtime.source import Source
 from otelmon.storage.sqlite import STATE_FILE, SqliteStorage
 from otelmon.storage.store import Storage
 
@@ -24,14 +25,16 @@ class Member:
     """One process of those that share a state directory.
 
     ``disk``, ``lease`` and ``siblings`` are None where the state directory cannot be used: the process then evaluates
-    and pages for itself, because several pages are better than none.
+    and pages for itself, because several pages are better than none. ``serves`` is whether the collector takes in what
+    other services send.
     """
 
-    collector: Collector
+    collector: Source
     export: OtlpExport | None
     disk: Storage | None
     lease: Lease | None
     siblings: Siblings | None
+    serves: bool = False
 
     def may_send(self) -> bool:
         """Whether this process is the one that pages."""
@@ -40,7 +43,8 @@ class Member:
     def begin_term(self) -> bool:
         """This process evaluates from now on; whether it goes on from the counts of others."""
         self.collector.resume((), -math.inf)
-        return self.siblings is not None and self.disk is not None and self.siblings.begin_term(self.disk)
+        found = self.siblings is not None and self.disk is not None and self.siblings.begin_term(self.disk)
+        return found or self.serves
 
     def end_term(self) -> None:
         """Another process evaluates from now on."""

@@ -71,13 +71,18 @@ class Watch:
         rule_files: RuleFiles | None = None,
         on_reload: Callable[[Settings], None] = lambda _: None,
         idle_seconds: float = 0.0,
+        widen: Callable[[Member], Member] | None = None,
     ) -> None:
-        """``idle_seconds`` is how long it measures before it does anything else."""
+        """``idle_seconds`` is how long it measures before it does anything else.
+
+        ``widen`` gives the member another source to collect from.
+        """
         self._settings = settings
         self._rule_files = rule_files
         self._on_reload = on_reload
         self._pages = pages
         self._idle_seconds = idle_seconds
+        self._widen = widen
         self._recorder = recorder
         self._clock = clock
         self._faults = faults
@@ -203,13 +208,14 @@ class Watch:
         try:
             from otelmon.runtime.member import join
 
-            member = self._member = join(
+            member = join(
                 self._settings,
                 pipeline=self._pipeline,
                 recorder=self._recorder,
                 clock=self._clock,
                 faults=self._faults,
             )
+            member = self._member = member if self._widen is None else self._widen(member)
             if member.export is not None:
                 self._spawn("otelmon-export", partial(self._run_export, member))
             while self._is_evaluator(member):
