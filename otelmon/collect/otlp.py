@@ -27,6 +27,7 @@ class Signal(StrEnum):
     """What is exported; the word is the one in the variables' names."""
 
     METRICS = "METRICS"
+    TRACES = "TRACES"
     LOGS = "LOGS"
 
     @property
