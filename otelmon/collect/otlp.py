@@ -28,6 +28,7 @@ class Signal(StrEnum):
 
     TRACES = "TRACES"
     METRICS = "METRICS"
+    TRACES = "TRACES"
     LOGS = "LOGS"
 
     @property

@@ -9,6 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr
 
 from otelmon.config.files import matching
+from otelmon.config.forward import ForwardSettings
+from otelmon.config.process import ProcessSettings
 from otelmon.config.sentry import SentrySettings
 from otelmon.config.serve import ServeSettings
 from otelmon.incidents.policy import Policy
@@ -84,6 +86,7 @@ class Settings(BaseModel):
     slash at its end; None where no page links there. ``exclude_paths`` are paths, or prefixes of paths where they end
     in ``*``. ``rule_patterns`` are what ``rule_files:`` says, made absolute, ``rule_files`` what that matched.
     ``heartbeat_url`` is called after good ticks, at most once ``heartbeat_seconds``. ``serve`` is for `otelmon serve`.
+    ``forward`` is where all goes on that `otelmon serve` is sent, ``process`` what becomes of metrics before that.
     ``groups`` are the built-in rules as tuned, the user's own, then those of the rule files, ready to evaluate.
     """
 
@@ -117,6 +120,8 @@ class Settings(BaseModel):
     heartbeat_url: SecretStr | None = None
     heartbeat_seconds: float = DEFAULT_HEARTBEAT_SECONDS
     serve: ServeSettings = ServeSettings()
+    forward: tuple[ForwardSettings, ...] = ()
+    process: InstanceOf[ProcessSettings] = ProcessSettings()
     rule_files: tuple[Path, ...] = ()
     rule_patterns: tuple[str, ...] = ()
     groups: tuple[InstanceOf[Group], ...] = ()
