@@ -26,7 +26,6 @@ _Exporter = TypeVar("_Exporter")
 class Signal(StrEnum):
     """What is exported; the word is the one in the variables' names."""
 
-    TRACES = "TRACES"
     METRICS = "METRICS"
     TRACES = "TRACES"
     LOGS = "LOGS"

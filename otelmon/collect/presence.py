@@ -3,7 +3,7 @@
 An instance is heard of with each of its requests. Nobody tells a server how often a client sends, so that is learned:
 silence is counted in the instance's own intervals, because 30 s without a word are an outage for one that sends each
 second and nothing for one that sends each minute. What tells a crash from a stop that is meant is the client's last
-word (``FAREWELL``); a client that has none is told from one that was replaced by the new instance in its place.
+word (``otelmon.collect.ingest.FAREWELL``); where a client has none, a new instance that takes its place.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from typing import Any
 from otelmon.labels import METRIC_NAME, Labels
 from otelmon.sample import STALE, Sample
 
-FAREWELL = "otelmon_running"
-"""A gauge of the client: 1 while it runs, 0 in what it sends last when it is stopped by intent."""
 UP = "otelmon_instance_up"
 SILENCE = "otelmon_instance_silence_intervals"
 LAST_SEEN = "otelmon_instance_last_seen_seconds"

@@ -38,6 +38,7 @@ from otelmon.runtime.tracking import track_errors
 from otelmon.runtime.watch import Watch
 
 if TYPE_CHECKING:
+    from otelmon.collect.pipeline import Pipeline
     from otelmon.runtime.member import Member
 
 # How long the first call that needs the engine waits for it (it loads numpy and the state), and a stop for the rest.
@@ -80,7 +81,7 @@ class Monitor:
         *,
         clock: Clock | None = None,
         load: Callable[[], Settings] | None = None,
-        widen: Callable[[Member], Member] | None = None,
+        widen: Callable[[Member, Pipeline], Member] | None = None,
     ) -> None:
         """``widen`` gives what evaluates another source to collect from."""
         self.settings = settings

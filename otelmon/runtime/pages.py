@@ -14,7 +14,10 @@ from otelmon.server.mount import RUNBOOKS_PATH, mounted
 
 
 def own_pages(settings: Settings, clock: Clock, faults: Faults, *, of_others: bool = False) -> OwnPages | None:
-    """What otelmon answers in the app's place; None where no public address is set. ``of_others``: as `about` has it."""
+    """What otelmon answers in the app's place; None where no public address is set.
+
+    ``of_others``: what pages are about does not run here.
+    """
     public_url = settings.public_url
     if public_url is None:
         return None

@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from otelmon.clock import Clock
 from otelmon.collect.ingest import Ingest, IngestLimits, Taken
 from otelmon.collect.otlp import Signal
+from otelmon.collect.pipeline import Pipeline
 from otelmon.collect.presence import Presence
 from otelmon.config.settings import Settings
 from otelmon.errors import OtelmonError
@@ -25,12 +27,17 @@ from otelmon.runtime.monitor import Monitor
 from otelmon.runtime.pages import own_pages
 from otelmon.runtime.startup import startup_line, startup_warnings
 from otelmon.runtime.switch import PagingDecision
+from otelmon.server.arrivals import Arrived, ReceiverSettings, Sink, TlsFiles
 from otelmon.server.exposition import exposition
+from otelmon.server.forward.forwarder import Forwarder
 from otelmon.server.front import Figures, Listener, front
-from otelmon.server.receiver import Arrived, Receiver, ReceiverSettings, TlsFiles
+from otelmon.server.process.process import Process
+from otelmon.server.receiver import Receiver
 
 _LOOK_SECONDS = 0.1
 _DRAIN_SECONDS = 5.0
+# More than the forwarder takes for what it still sends.
+_FORWARD_SECONDS = 30.0
 
 
 class NotStartedError(OtelmonError):
@@ -56,6 +63,12 @@ class Server:
         self._presence = Presence(interval_seconds=settings.interval_seconds, forget_seconds=serve.forget_seconds)
         limits = IngestLimits(series=settings.max_series)
         self._ingest = Ingest(faults=self._faults, limits=limits, attendance=self._presence)
+        self._process = Process(settings.process)
+        self._forwarder = Forwarder(settings.forward, directory=settings.state_dir, faults=self._faults, clock=clock)
+        self._stop_forwarding = threading.Event()
+        self._forwarding = threading.Thread(
+            target=self._forwarder.run, args=(self._stop_forwarding,), name="otelmon-forward", daemon=True
+        )
         figures = Figures(healthy=self._unhealthy, ready=self._unready, metrics=self._metrics)
         pages = own_pages(settings, clock, self._faults, of_others=True) if paging.on else None
         public = serve.public
@@ -70,6 +83,7 @@ class Server:
         try:
             if self._front is not None:
                 self._front.start()
+            self._forwarding.start()
             self._monitor.run()
             while not stop.wait(_LOOK_SECONDS):
                 if self._faults.counts["start"]:
@@ -79,11 +93,13 @@ class Server:
             self._draining = True
             self._stop_listening()
             self._monitor.stop()
+            self._stop_forwarding.set()
+            self._forwarding.join(_FORWARD_SECONDS)
             if self._front is not None:
                 self._front.stop()
         logger.info("otelmon: stopped; what was due is delivered")
 
-    def _widened(self, member: Member) -> Member:
+    def _widened(self, member: Member, pipeline: Pipeline) -> Member:
         """The process that evaluates collects what all send."""
         own = member.collector
         self._fleet = Fleet(
@@ -94,12 +110,15 @@ class Server:
             faults=self._faults,
             at=self._clock.now(),
         )
+        self._forwarder.measure(pipeline.meter)
         return replace(member, collector=self._fleet, serves=True)
 
     def _listen_while_evaluating(self) -> None:
         evaluates = self._fleet is not None and self._fleet.collects
         if evaluates and self._receiver is None:
-            sinks = {Signal.METRICS: self._take}
+            sinks: dict[Signal, Sink] = {Signal.METRICS: self._take}
+            forwarded = {signal for target in self._settings.forward for signal in target.signals}
+            sinks |= {signal: partial(self._pass_on, signal) for signal in forwarded - {Signal.METRICS}}
             receiver = Receiver(_receiver_settings(self._settings), sinks, faults=self._faults)
             receiver.start()
             self._receiver = receiver
@@ -115,8 +134,19 @@ class Server:
             receiver.stop(_DRAIN_SECONDS)
 
     def _take(self, arrived: Arrived) -> Taken:
-        take = self._ingest.take_json if arrived.json else self._ingest.take
-        return take(arrived.body, at=self._clock.now(), tenant=arrived.tenant)
+        """Metrics: evaluated, then sent on; what is refused here is the client's to send again, so it goes nowhere."""
+        at = self._clock.now()
+        if arrived.json:
+            return self._ingest.take_json(arrived.body, at=at, tenant=arrived.tenant)
+        body = self._process.take(arrived.body, at)
+        taken = self._ingest.take(body, at=at, tenant=arrived.tenant)
+        self._forwarder.put(Signal.METRICS, body)
+        return taken
+
+    def _pass_on(self, signal: Signal, arrived: Arrived) -> Taken:
+        """Traces and logs: sent on as they are."""
+        self._forwarder.put(signal, arrived.body)
+        return Taken(points=0)
 
     def _unhealthy(self) -> str:
         ticks = self._monitor.ticks

@@ -30,9 +30,7 @@ def startup_line(settings: Settings, paging: PagingDecision) -> str:
     return "; ".join(parts)
 
 
-def startup_warnings(
-    settings: Settings, paging: PagingDecision, *, mounts: str, server: bool = False
-) -> Iterator[str]:
+def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str, server: bool = False) -> Iterator[str]:
     """What a user should mend before it matters. ``mounts`` is the text of /proc/mounts, empty where there is none.
 
     ``server`` is `otelmon serve`, which evaluates for all hosts.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from otelmon.alerts.by_hand import ByHand
 from otelmon.clock import Clock
-from otelmon.collect.pipeline import open_pipeline
+from otelmon.collect.pipeline import Pipeline, open_pipeline
 from otelmon.config.settings import Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
@@ -71,7 +71,7 @@ class Watch:
         rule_files: RuleFiles | None = None,
         on_reload: Callable[[Settings], None] = lambda _: None,
         idle_seconds: float = 0.0,
-        widen: Callable[[Member], Member] | None = None,
+        widen: Callable[[Member, Pipeline], Member] | None = None,
     ) -> None:
         """``idle_seconds`` is how long it measures before it does anything else.
 
@@ -215,7 +215,7 @@ class Watch:
                 clock=self._clock,
                 faults=self._faults,
             )
-            member = self._member = member if self._widen is None else self._widen(member)
+            member = self._member = member if self._widen is None else self._widen(member, self._pipeline)
             if member.export is not None:
                 self._spawn("otelmon-export", partial(self._run_export, member))
             while self._is_evaluator(member):

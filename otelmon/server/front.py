@@ -23,6 +23,7 @@ _PLAIN = "text/plain; charset=utf-8"
 # What is asked here is asked by machines now and then, and by people.
 _MOST_AT_ONCE = 64
 _STOP_SECONDS = 3.0
+_HEAD_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +71,15 @@ class Listener:
             raise ConfigError([Problem(message=message, hint="pip install 'otelmon[server]'")])
         import uvicorn
 
+        from otelmon.server.patience import patient
+
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
+            http=patient(_HEAD_SECONDS),
+            ws="none",
             lifespan="off",
             access_log=False,
             log_config=None,
