@@ -31,7 +31,7 @@ _GAPS = 5
 _LONGEST_INTERVAL_SECONDS = 3600.0
 # A new instance takes the place of one that fell silent up to so long after it came: old and new overlap in a rolling
 # restart.
-_OVERLAP_SECONDS = 600.0
+_OVERLAP_SECONDS = 120.0
 
 Who = tuple[str, str]
 """The job and the instance."""
@@ -117,11 +117,6 @@ class Presence:
             found += self._of_services(at)
         return found
 
-    def silenced(self, job: str) -> Sequence[str]:
-        """The instances of a job that are not up."""
-        with self._lock:
-            return sorted(name for (of, name), each in self._instances.items() if of == job and each.silent)
-
     def shift(self, seconds: float) -> None:
         """The wall clock jumped by so much."""
         with self._lock:
@@ -177,10 +172,9 @@ class Presence:
 
     def _judge(self, at: float) -> None:
         """Who is silent now, and of these who was replaced or is forgotten."""
-        for who, each in list(self._instances.items()):
+        for each in self._instances.values():
             each.silent = self._silence(each, at) > SILENT_INTERVALS
-            if not each.silent:
-                continue
+        for who, each in [(who, each) for who, each in self._instances.items() if each.silent]:
             successor = self._successor(who, each)
             if successor is not None:
                 successor.replaces = True
