@@ -109,6 +109,12 @@ class Presence:
                 for who in others:
                     del self._instances[who]
 
+    def is_up(self, job: str, instance: str) -> bool:
+        """Whether an instance sends."""
+        with self._lock:
+            known = self._instances.get((job, instance))
+            return known is not None and not known.silent
+
     def samples(self, at: float) -> Sequence[Sample]:
         """The metrics of all instances; a series whose instance left, was replaced or forgotten ends."""
         with self._lock:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from otelmon.config.client import read_client
 from otelmon.config.discord import read_discord
 from otelmon.config.files import find_config, matching, shown
 from otelmon.config.forward import read_forward
@@ -43,7 +44,7 @@ _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
     "runbooks", "notifiers", "fallback", "routes", "probes", "redis", "sentry_url", "heartbeat_url", "heartbeat_every",
-    "slo", "serve", "forward", NOTICES_KEY, *POLICY_KEYS,
+    "slo", "endpoint", "token", "serve", "forward", NOTICES_KEY, *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -147,6 +148,7 @@ class _Reader:
             sentry=read_sentry(self.variables, self._address("sentry_url")),
             heartbeat_url=read_heartbeat_url(fields, self.variables),
             heartbeat_seconds=read_heartbeat_seconds(fields),
+            client=None if server else read_client(fields, self.variables),
             serve=serve,
             forward=read_forward(fields, base, self.problems),
             max_series=max_series or (SERVER_MAX_SERIES if server else DEFAULT_MAX_SERIES),

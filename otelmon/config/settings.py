@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr
 
+from otelmon.config.client import ClientSettings
 from otelmon.config.files import matching
 from otelmon.config.forward import ForwardSettings
 from otelmon.config.process import ProcessSettings
@@ -86,6 +87,7 @@ class Settings(BaseModel):
     slash at its end; None where no page links there. ``exclude_paths`` are paths, or prefixes of paths where they end
     in ``*``. ``rule_patterns`` are what ``rule_files:`` says, made absolute, ``rule_files`` what that matched.
     ``heartbeat_url`` is called after good ticks, at most once ``heartbeat_seconds``. ``serve`` is for `otelmon serve`.
+    ``client`` is the server that pages instead of this process, as long as it answers.
     ``forward`` is where all goes on that `otelmon serve` is sent, ``process`` what becomes of metrics before that.
     ``groups`` are the built-in rules as tuned, the user's own, then those of the rule files, ready to evaluate.
     """
@@ -119,6 +121,7 @@ class Settings(BaseModel):
     max_series: int = DEFAULT_MAX_SERIES
     heartbeat_url: SecretStr | None = None
     heartbeat_seconds: float = DEFAULT_HEARTBEAT_SECONDS
+    client: ClientSettings | None = None
     serve: ServeSettings = ServeSettings()
     forward: tuple[ForwardSettings, ...] = ()
     process: InstanceOf[ProcessSettings] = ProcessSettings()

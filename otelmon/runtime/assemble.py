@@ -109,6 +109,7 @@ def assemble(
             shifts=ShiftTeller(settings.notices, faults),
             policy=settings.policy,
             continues=member.begin_term(),
+            mutes=member.mutes,
         )
         figures = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults)
         events = _events(pipeline, clock, faults)

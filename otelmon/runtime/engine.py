@@ -36,6 +36,7 @@ from otelmon.paging.text import Context
 from otelmon.rules.model import Group
 from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.member import Mutes
 from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
 from otelmon.runtime.source import Source
@@ -67,7 +68,7 @@ class Engine:
     and of alerts, by each tick. ``by_hand`` is where other threads put values for ``take_requests``. Instants are
     unix seconds, as the clock gives them; each must be later than the one before. ``current_team`` gives the ``team``
     of each tick, ``shifts`` tells people of theirs. ``continues`` is whether the counts that are collected go on from
-    those of a process that evaluated before.
+    those of a process that evaluated before. ``mutes`` gives silences of the moment, by id, that nobody has written.
     """
 
     collector: Source
@@ -85,6 +86,7 @@ class Engine:
     team: Team = field(default_factory=Team)
     on_changes: Callable[[Sequence[Change]], None] = lambda _: None
     continues: bool = False
+    mutes: Mutes = lambda *_: {}
     on_transitions: Callable[[Sequence[Transition]], None] = lambda _: None
     by_hand: deque[ByHand] = field(default_factory=deque)
     _incidents: Mapping[str, Incident] = field(default_factory=dict)
@@ -258,6 +260,7 @@ class Engine:
         transitions += missed([*self._incidents.values(), *self._recent.values()], current, transitions, at=now)
         requests = self._requests()
         self.team = team = self.current_team.refresh(now)
+        handed = self.mutes(self.window, self._incidents, at)
         stepped = step_incidents(
             self._incidents,
             transitions,
@@ -266,12 +269,14 @@ class Engine:
             taken=self._known_ids,
             alerts=current,
             recent=self._recent,
-            silences=self._silences,
+            silences={**self._silences, **handed},
             policy=self.policy,
             timing=timing(self.policy, self._policy_of) if self._escalates else None,
         )
         escalated = self._escalate(stepped, now)
-        stepped = routed(replace(stepped, incidents=escalated.incidents, changes=escalated.changes), self.routing)
+        left = {id_: each for id_, each in stepped.silences.items() if id_ not in handed}
+        stepped = replace(stepped, incidents=escalated.incidents, changes=escalated.changes, silences=left)
+        stepped = routed(stepped, self.routing)
         for refusal in stepped.refused:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
         pages = self._decide(stepped.changes, escalated.calls)

@@ -72,6 +72,11 @@ class Fleet:
         """What the server itself measured last."""
         return self._own.latest
 
+    @property
+    def finest(self) -> MetricsData | None:
+        """The same, with request histograms at the recorder's own resolution."""
+        return self._own.finest
+
     def gather(self) -> None:
         """See `Collector.gather`."""
         self._own.gather()

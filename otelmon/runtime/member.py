@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from otelmon.clock import Clock
 from otelmon.collect.collector import Collector
@@ -12,12 +14,21 @@ from otelmon.collect.pipeline import Pipeline
 from otelmon.config.settings import Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
+from otelmon.incidents.model import Incident
+from otelmon.incidents.silence import Silence
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.runtime.lease import Lease, boot_id
 from otelmon.runtime.siblings import Siblings
 from otelmon.runtime.source import Source
 from otelmon.storage.sqlite import STATE_FILE, SqliteStorage
 from otelmon.storage.store import Storage
+
+if TYPE_CHECKING:
+    from otelmon.window.window import Window
+
+
+Mutes = Callable[["Window", Mapping[str, Incident], float], Mapping[str, Silence]]
+"""Silences at an instant (unix seconds), by id, of the window and the open incidents as they are then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +37,7 @@ class Member:
 
     ``disk``, ``lease`` and ``siblings`` are None where the state directory cannot be used: the process then evaluates
     and pages for itself, because several pages are better than none. ``serves`` is whether the collector takes in what
-    other services send.
+    other services send. ``mutes`` are silences of the moment.
     """
 
     collector: Source
@@ -35,6 +46,7 @@ class Member:
     lease: Lease | None
     siblings: Siblings | None
     serves: bool = False
+    mutes: Mutes = lambda *_: {}
 
     def may_send(self) -> bool:
         """Whether this process is the one that pages."""

@@ -39,6 +39,7 @@ from otelmon.runtime.watch import Watch
 
 if TYPE_CHECKING:
     from otelmon.collect.pipeline import Pipeline
+    from otelmon.incidents.model import Incident
     from otelmon.runtime.member import Member
 
 # How long the first call that needs the engine waits for it (it loads numpy and the state), and a stop for the rest.
@@ -215,6 +216,11 @@ class Monitor:
         """
         self.run()
         return Snapshot() if self._watch is None else self._watch.snapshot(wait_seconds=_READY_SECONDS)
+
+    @property
+    def incidents(self) -> Mapping[str, Incident]:
+        """The open incidents, by their ids; none where another process of the service evaluates."""
+        return {} if self._watch is None else self._watch.incidents
 
     def check_alert(self, name: str, value: float) -> AlertCheck:
         """Whether a value would trigger the alert of this name; pages nobody.

@@ -22,6 +22,7 @@ from otelmon.errors import OtelmonError
 from otelmon.faults import logger
 from otelmon.labels import Labels
 from otelmon.runtime.fleet import Fleet
+from otelmon.runtime.hand_over import Claims
 from otelmon.runtime.member import Member
 from otelmon.runtime.monitor import Monitor
 from otelmon.runtime.pages import own_pages
@@ -31,6 +32,7 @@ from otelmon.server.arrivals import Arrived, ReceiverSettings, Sink, TlsFiles
 from otelmon.server.exposition import exposition
 from otelmon.server.forward.forwarder import Forwarder
 from otelmon.server.front import Figures, Listener, front
+from otelmon.server.paged import told
 from otelmon.server.process.process import Process
 from otelmon.server.receiver import Receiver
 
@@ -111,7 +113,11 @@ class Server:
             at=self._clock.now(),
         )
         self._forwarder.measure(pipeline.meter)
-        return replace(member, collector=self._fleet, serves=True)
+        return replace(member, collector=self._fleet, serves=True, mutes=Claims(self._presence.is_up))
+
+    def _unable(self) -> str:
+        """Why clients have to page for themselves; "" where they need not."""
+        return self._unready() if self._paging.on else "it pages nobody (paging is off)"
 
     def _listen_while_evaluating(self) -> None:
         evaluates = self._fleet is not None and self._fleet.collects
@@ -119,7 +125,8 @@ class Server:
             sinks: dict[Signal, Sink] = {Signal.METRICS: self._take}
             forwarded = {signal for target in self._settings.forward for signal in target.signals}
             sinks |= {signal: partial(self._pass_on, signal) for signal in forwarded - {Signal.METRICS}}
-            receiver = Receiver(_receiver_settings(self._settings), sinks, faults=self._faults)
+            asked = told(lambda: self._monitor.incidents.values(), self._unable)
+            receiver = Receiver(_receiver_settings(self._settings), sinks, faults=self._faults, told=asked)
             receiver.start()
             self._receiver = receiver
             ports = {"http": receiver.http_port, "grpc": receiver.grpc_port}

@@ -23,6 +23,10 @@ class Source(Protocol):
     def latest(self) -> MetricsData | None:
         """What the last collection measured in this process, for an exporter."""
 
+    @property
+    def finest(self) -> MetricsData | None:
+        """The same, with request histograms at the recorder's own resolution."""
+
     def collect(self, at: float) -> Sequence[Sample]:
         """Everything measured until now as samples stamped ``at`` (unix seconds). Never raises."""
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import gc
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,7 +35,10 @@ from otelmon.runtime.ticks import Ticks
 from otelmon.runtime.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
+    from otelmon.config.client import ClientSettings
+    from otelmon.incidents.model import Incident
     from otelmon.runtime.assemble import Assembly
+    from otelmon.runtime.client import Client
     from otelmon.runtime.member import Member
     from otelmon.runtime.term import Term
 
@@ -99,6 +102,8 @@ class Watch:
         self._assembly: Assembly | None = None
         self._term: Term | None = None
         self._member: Member | None = None
+        self._client: Client | None = None
+        self._to_send = threading.Event()
         self._threads: list[threading.Thread] = []
         self._pipeline = open_pipeline(
             service_name=settings.service, host=settings.instance, environment=settings.environment, faults=faults
@@ -142,11 +147,18 @@ class Watch:
                 return found or Snapshot()
         return Snapshot()
 
+    @property
+    def incidents(self) -> Mapping[str, Incident]:
+        """The open incidents, by their ids; none where another process evaluates."""
+        assembly = self._assembly
+        return {} if assembly is None else assembly.engine.incidents
+
     def stop(self, timeout_seconds: float) -> None:
         """End the threads; deliver what is due and export once more within the time given."""
         deadline = self._clock.monotonic() + timeout_seconds
         self._stop.set()
         self._wake.set()
+        self._to_send.set()
         if self._term is not None:
             self._term.end()
         for lag in self._lags:
@@ -175,6 +187,8 @@ class Watch:
         if self._assembly is not None and self._term is not None and not self._term.lost:
             self._guard("stop", partial(self._assembly.close, timeout_seconds))
         if self._member is not None:
+            if self._client is not None:
+                self._guard("stop", partial(self._client.say_farewell, self._member.collector.finest))
             self._guard("stop", self._member.close)
 
     def _asked(self) -> Snapshot | None:
@@ -216,6 +230,8 @@ class Watch:
                 faults=self._faults,
             )
             member = self._member = member if self._widen is None else self._widen(member, self._pipeline)
+            if self._settings.client is not None:
+                member = self._member = self._connected(member, self._settings.client)
             if member.export is not None:
                 self._spawn("otelmon-export", partial(self._run_export, member))
             while self._is_evaluator(member):
@@ -225,6 +241,21 @@ class Watch:
         except Exception as error:  # noqa: BLE001 (the app must serve on without us)
             self._faults.add("start", "otelmon could not start; the app runs without it", error)
             self._ready.set()
+
+    def _connected(self, member: Member, server: ClientSettings) -> Member:
+        """Send to a server, which pages as long as it answers."""
+        from otelmon.runtime.client import Client, lookbacks
+        from otelmon.runtime.hand_over import HandOver
+
+        rules = self._rule_files
+        hand_over = HandOver(
+            server=server.url,
+            interval_seconds=self._interval_seconds,
+            lookbacks=lookbacks(lambda: self._settings if rules is None else rules.settings),
+        )
+        self._client = Client(self._settings, server, hand_over, clock=self._clock, faults=self._faults)
+        self._spawn("otelmon-client", partial(self._run_client, self._client, member))
+        return replace(member, mutes=hand_over)
 
     def _is_evaluator(self, member: Member) -> bool:
         """Leave the counts until this process is the one that evaluates; false where it is stopped before."""
@@ -336,6 +367,13 @@ class Watch:
             latest = member.collector.latest
             if latest is not None:
                 self._guard("export", partial(member.export.export, latest))
+
+    def _run_client(self, client: Client, member: Member) -> None:
+        with self._ticks.listening(lambda _: self._to_send.set()):
+            while not self._stop.is_set():
+                if self._clock.wait(self._to_send, self._interval_seconds):
+                    self._to_send.clear()
+                    self._guard("client", lambda: client.send(member.collector.finest))
 
     def _guard(self, kind: str, action: Callable[[], object]) -> None:
         try:

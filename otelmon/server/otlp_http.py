@@ -20,6 +20,7 @@ from otelmon.collect.otlp import Signal
 from otelmon.faults import Faults
 from otelmon.server.arrivals import REJECTED, Arrived, ReceiverSettings, Sink, Tokens, partial_success
 from otelmon.server.bodies import ENCODINGS, Body, BrokenError, TooLargeError
+from otelmon.server.paged import PAGED_PATH, Told
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -55,13 +56,20 @@ class OtlpHttp:
     """The ASGI app. ``executor`` runs what takes longer than the event loop may be held."""
 
     def __init__(
-        self, settings: ReceiverSettings, sinks: Mapping[Signal, Sink], *, faults: Faults, executor: Executor
+        self,
+        settings: ReceiverSettings,
+        sinks: Mapping[Signal, Sink],
+        *,
+        faults: Faults,
+        executor: Executor,
+        told: Told | None = None,
     ) -> None:
         self._settings = settings
         self._sinks = {signal.path: (signal, sink) for signal, sink in sinks.items()}
         self._tokens = Tokens(settings.tokens)
         self._faults = faults
         self._executor = executor
+        self._told = told
         self._at_once = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,6 +94,8 @@ class OtlpHttp:
             await _send(send, answer)
 
     async def _answer(self, scope: Scope, headers: Mapping[str, str], media: str, receive: Receive) -> Answer | None:
+        if self._told is not None and scope["path"] == PAGED_PATH:
+            return self._paged(self._told, scope, headers)
         signal, sink = self._sink(scope)
         tenant = self._tokens.tenant(headers.get("authorization", ""))
         if tenant is None:
@@ -110,6 +120,14 @@ class OtlpHttp:
         finally:
             self._at_once -= 1
         return Answer(status=200, body=_partial(signal, taken, media), media=media)
+
+    def _paged(self, told: Told, scope: Scope, headers: Mapping[str, str]) -> Answer:
+        if self._tokens.tenant(headers.get("authorization", "")) is None:
+            raise _RefusedError(
+                401, _UNAUTHENTICATED, "a bearer token is needed", close=True, www_authenticate="Bearer"
+            )
+        status, body = told(scope["query_string"].decode("ascii", "replace"))
+        return Answer(status=status, body=body, media=_JSON, close=scope["method"] != "GET")
 
     def _sink(self, scope: Scope) -> tuple[Signal, Sink]:
         found = self._sinks.get(scope["path"])

@@ -16,6 +16,7 @@ from otelmon.faults import Faults
 from otelmon.server.arrivals import ReceiverSettings, Sink
 from otelmon.server.otlp_grpc import grpc_server
 from otelmon.server.otlp_http import OtlpHttp
+from otelmon.server.paged import Told
 
 if TYPE_CHECKING:
     import grpc
@@ -31,7 +32,10 @@ _KEEP_ALIVE_SECONDS = 75
 class Receiver:
     """Listens from `start` to `stop`. A signal without a sink is answered as not served: 404, UNIMPLEMENTED."""
 
-    def __init__(self, settings: ReceiverSettings, sinks: Mapping[Signal, Sink], *, faults: Faults) -> None:
+    def __init__(
+        self, settings: ReceiverSettings, sinks: Mapping[Signal, Sink], *, faults: Faults, told: Told | None = None
+    ) -> None:
+        """``told`` answers clients that ask what was paged, over HTTP."""
         self.http_port: int | None = None
         """The port where HTTP is served, None where it is not."""
         self.grpc_port: int | None = None
@@ -39,6 +43,7 @@ class Receiver:
         self._settings = settings
         self._sinks = sinks
         self._faults = faults
+        self._told = told
         self._http: _HttpServer | None = None
         self._grpc: grpc.Server | None = None
 
@@ -50,7 +55,7 @@ class Receiver:
         """
         try:
             if self._settings.http_port is not None:
-                self._http = _HttpServer(self._settings, self._sinks, self._faults)
+                self._http = _HttpServer(self._settings, self._sinks, self._faults, self._told)
                 self.http_port = self._http.port
             if self._settings.grpc_port is not None:
                 self._grpc, self.grpc_port = grpc_server(self._settings, self._sinks, faults=self._faults)
@@ -74,7 +79,9 @@ class Receiver:
 class _HttpServer:
     """uvicorn in a thread of its own, on a socket that is bound before it is started."""
 
-    def __init__(self, settings: ReceiverSettings, sinks: Mapping[Signal, Sink], faults: Faults) -> None:
+    def __init__(
+        self, settings: ReceiverSettings, sinks: Mapping[Signal, Sink], faults: Faults, told: Told | None
+    ) -> None:
         try:
             import uvicorn
         except ImportError as error:
@@ -88,7 +95,7 @@ class _HttpServer:
         self._faults = faults
         self._socket = _bound(settings)
         self.port: int = self._socket.getsockname()[1]
-        app = OtlpHttp(settings, sinks, faults=faults, executor=self._executor)
+        app = OtlpHttp(settings, sinks, faults=faults, executor=self._executor, told=told)
         config = uvicorn.Config(
             app,
             http=patient(settings.head_seconds),

@@ -36,9 +36,7 @@ class Town:
     def up(self, job: str = "shop") -> dict[str, bool]:
         """Who is watched, and whether it is up."""
         return {
-            key[2]: value == 1.0
-            for key, value in self.found.items()
-            if key[:2] == (UP, job) and not is_stale(value)
+            key[2]: value == 1.0 for key, value in self.found.items() if key[:2] == (UP, job) and not is_stale(value)
         }
 
     def ended(self) -> set[str]:

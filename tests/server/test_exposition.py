@@ -41,7 +41,9 @@ def test_counters_gauges_and_histograms_arrive_under_their_types() -> None:
         "otelmon_tick_duration_seconds": "histogram",
     }
     assert found["otelmon_series"].samples[0].labels == {}
-    histogram = {(each.name, each.labels.get("le")): each.value for each in found["otelmon_tick_duration_seconds"].samples}
+    histogram = {
+        (each.name, each.labels.get("le")): each.value for each in found["otelmon_tick_duration_seconds"].samples
+    }
     assert histogram == {
         ("otelmon_tick_duration_seconds_bucket", "0.1"): 2.0,
         ("otelmon_tick_duration_seconds_bucket", "+Inf"): 3.0,
