@@ -7,7 +7,7 @@ closed, and takes over when the first one ends.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from otelmon.collect.presence import Presence
 from otelmon.config.settings import Settings
 from otelmon.errors import OtelmonError
 from otelmon.faults import logger
+from otelmon.incidents.model import Incident
 from otelmon.labels import Labels
 from otelmon.runtime.fleet import Fleet
 from otelmon.runtime.hand_over import Claims
@@ -115,6 +116,9 @@ class Server:
         self._forwarder.measure(pipeline.meter)
         return replace(member, collector=self._fleet, serves=True, mutes=Claims(self._presence.is_up))
 
+    def _open_incidents(self) -> Iterable[Incident]:
+        return self._monitor.incidents.values()
+
     def _unable(self) -> str:
         """Why clients have to page for themselves; "" where they need not."""
         return self._unready() if self._paging.on else "it pages nobody (paging is off)"
@@ -125,7 +129,7 @@ class Server:
             sinks: dict[Signal, Sink] = {Signal.METRICS: self._take}
             forwarded = {signal for target in self._settings.forward for signal in target.signals}
             sinks |= {signal: partial(self._pass_on, signal) for signal in forwarded - {Signal.METRICS}}
-            asked = told(lambda: self._monitor.incidents.values(), self._unable)
+            asked = told(self._open_incidents, self._unable)
             receiver = Receiver(_receiver_settings(self._settings), sinks, faults=self._faults, told=asked)
             receiver.start()
             self._receiver = receiver
