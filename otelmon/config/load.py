@@ -19,6 +19,7 @@ from otelmon.config.files import find_config, matching, shown
 from otelmon.config.forward import read_forward
 from otelmon.config.heartbeat import read_heartbeat_seconds, read_heartbeat_url
 from otelmon.config.notifiers import read_fallback, read_notifiers, read_routes
+from otelmon.config.process import read_process
 from otelmon.config.sentry import read_sentry
 from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, DEFAULT_MAX_SERIES, DISCORD, LOG, PagingMode, Settings
 from otelmon.config.sources import read_probes, read_redis
@@ -41,7 +42,7 @@ _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
     "runbooks", "notifiers", "fallback", "routes", "probes", "redis", "sentry_url", "heartbeat_url", "heartbeat_every",
-    "slo", "forward", NOTICES_KEY, *POLICY_KEYS,
+    "slo", "forward", "process", NOTICES_KEY, *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -137,6 +138,7 @@ class _Reader:
             heartbeat_url=read_heartbeat_url(fields, self.variables),
             heartbeat_seconds=read_heartbeat_seconds(fields),
             forward=read_forward(fields, base, self.problems),
+            process=read_process(fields, self.problems),
             max_series=max_series or DEFAULT_MAX_SERIES,
             rule_files=rule_files,
             rule_patterns=tuple(str((base / scalar.text).absolute()) for scalar in self._scalars("rule_files")),
