@@ -26,8 +26,8 @@ _Exporter = TypeVar("_Exporter")
 class Signal(StrEnum):
     """What is exported; the word is the one in the variables' names."""
 
-    METRICS = "METRICS"
     TRACES = "TRACES"
+    METRICS = "METRICS"
     LOGS = "LOGS"
 
     @property

@@ -20,6 +20,7 @@ from otelmon.config.files import find_config, matching, shown
 from otelmon.config.forward import read_forward
 from otelmon.config.heartbeat import read_heartbeat_seconds, read_heartbeat_url
 from otelmon.config.notifiers import read_fallback, read_notifiers, read_routes
+from otelmon.config.process import read_process
 from otelmon.config.sentry import read_sentry
 from otelmon.config.serve import DEFAULT_MAX_SERIES as SERVER_MAX_SERIES
 from otelmon.config.serve import read_serve
@@ -44,7 +45,7 @@ _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
     "runbooks", "notifiers", "fallback", "routes", "probes", "redis", "sentry_url", "heartbeat_url", "heartbeat_every",
-    "slo", "endpoint", "token", "serve", "forward", NOTICES_KEY, *POLICY_KEYS,
+    "slo", "endpoint", "token", "serve", "forward", "process", NOTICES_KEY, *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -151,6 +152,7 @@ class _Reader:
             client=None if server else read_client(fields, self.variables),
             serve=serve,
             forward=read_forward(fields, base, self.problems),
+            process=read_process(fields, self.problems),
             max_series=max_series or (SERVER_MAX_SERIES if server else DEFAULT_MAX_SERIES),
             rule_files=rule_files,
             rule_patterns=tuple(str((base / scalar.text).absolute()) for scalar in self._scalars("rule_files")),

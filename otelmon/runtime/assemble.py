@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from otelmon.clock import Clock
-from otelmon.collect.log_export import log_export_from_environment
+from otelmon.collect.log_export import LogExport, log_export_from_environment
 from otelmon.collect.pipeline import Pipeline, own_version
 from otelmon.config.sentry import SENTRY
 from otelmon.config.settings import DISCORD, LOG, NotifierKind, Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
-from otelmon.incidents.model import Change
 from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
 from otelmon.notify.log import LogNotifier
@@ -28,6 +28,7 @@ from otelmon.paging.text import AcknowledgeLink, Context, no_link
 from otelmon.rules.model import Group
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.alert_events import AlertEvents
+from otelmon.runtime.alert_states import AlertStates
 from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.evaluate import RuleRunner
@@ -44,6 +45,8 @@ from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.window.window import Window
 
+_Changed = TypeVar("_Changed")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
@@ -54,12 +57,14 @@ class Assembly:
     workers: Sequence[Worker]
     notifiers: Mapping[str, Notifier]
     events: AlertEvents
+    states: AlertStates
     memory: Storage
     clock: Clock
 
     def close(self, timeout_seconds: float) -> None:
         """Deliver what is due within the time given, and let connections go."""
         deadline = self.clock.monotonic() + timeout_seconds
+        self.states.close()
         for worker in self.workers:
             worker.drain(deadline)
         self.events.close(deadline - self.clock.monotonic())
@@ -112,9 +117,10 @@ def assemble(
             mutes=member.mutes,
         )
         figures = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults)
-        events = _events(pipeline, clock, faults)
+        events = _events(pipeline, member.log_export, clock, faults)
         engine.on_changes = _both(figures.record, events.changes)
-        engine.on_transitions = events.transitions
+        states = AlertStates(pipeline.meter, lambda: engine.rules.alerts, monotonic=clock.monotonic, faults=faults)
+        engine.on_transitions = _both(states.record, events.transitions)
         engine.restore(at)
         storages = list(journal.storages)
         workers = [
@@ -131,24 +137,24 @@ def assemble(
         workers=workers,
         notifiers=notifiers,
         events=events,
+        states=states,
         memory=memory,
         clock=clock,
     )
 
 
-def _events(pipeline: Pipeline, clock: Clock, faults: Faults) -> AlertEvents:
+def _events(pipeline: Pipeline, export: LogExport | None, clock: Clock, faults: Faults) -> AlertEvents:
     """Where alerts are told of as log records; by our own export only where the pipeline is ours too."""
     version = own_version()
-    export = None
-    if not pipeline.portable:
+    if export is None and not pipeline.portable:
         export = log_export_from_environment(resource=pipeline.resource, version=version, faults=faults)
     return AlertEvents(export, version=version, monotonic=clock.monotonic, faults=faults)
 
 
 def _both(
-    one: Callable[[Sequence[Change]], None], other: Callable[[Sequence[Change]], None]
-) -> Callable[[Sequence[Change]], None]:
-    def told(changes: Sequence[Change]) -> None:
+    one: Callable[[Sequence[_Changed]], None], other: Callable[[Sequence[_Changed]], None]
+) -> Callable[[Sequence[_Changed]], None]:
+    def told(changes: Sequence[_Changed]) -> None:
         one(changes)
         other(changes)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from otelmon.clock import Clock
 from otelmon.collect.collector import Collector
 from otelmon.collect.export import OtlpExport, exporter_from_environment
+from otelmon.collect.log_export import LogExport
 from otelmon.collect.pipeline import Pipeline
 from otelmon.config.settings import Settings
 from otelmon.errors import StateError
@@ -37,7 +38,8 @@ class Member:
 
     ``disk``, ``lease`` and ``siblings`` are None where the state directory cannot be used: the process then evaluates
     and pages for itself, because several pages are better than none. ``serves`` is whether the collector takes in what
-    other services send. ``mutes`` are silences of the moment.
+    other services send. ``mutes`` are silences of the moment. ``log_export`` takes alerts and incidents as log records,
+    where these do not go where the standard variables say.
     """
 
     collector: Source
@@ -47,6 +49,7 @@ class Member:
     siblings: Siblings | None
     serves: bool = False
     mutes: Mutes = lambda *_: {}
+    log_export: LogExport | None = None
 
     def may_send(self) -> bool:
         """Whether this process is the one that pages."""

@@ -13,9 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from otelmon.clock import Clock
+from otelmon.collect.export import OtlpExport
 from otelmon.collect.ingest import Ingest, IngestLimits, Taken
+from otelmon.collect.log_export import LogExport
 from otelmon.collect.otlp import Signal
-from otelmon.collect.pipeline import Pipeline
+from otelmon.collect.pipeline import Pipeline, own_version
 from otelmon.collect.presence import Presence
 from otelmon.config.settings import Settings
 from otelmon.errors import OtelmonError
@@ -32,6 +34,7 @@ from otelmon.runtime.switch import PagingDecision
 from otelmon.server.arrivals import Arrived, ReceiverSettings, Sink, TlsFiles
 from otelmon.server.exposition import exposition
 from otelmon.server.forward.forwarder import Forwarder
+from otelmon.server.forward.own import ForwardedLogs, ForwardedMetrics
 from otelmon.server.front import Figures, Listener, front
 from otelmon.server.paged import told
 from otelmon.server.process.process import Process
@@ -114,7 +117,25 @@ class Server:
             at=self._clock.now(),
         )
         self._forwarder.measure(pipeline.meter)
-        return replace(member, collector=self._fleet, serves=True, mutes=Claims(self._presence.is_up))
+        member = replace(member, collector=self._fleet, serves=True, mutes=Claims(self._presence.is_up))
+        return self._telling(member, pipeline) if self._settings.forward else member
+
+    def _telling(self, member: Member, pipeline: Pipeline) -> Member:
+        """What the server itself measures and tells goes where everything else goes."""
+        metrics = OtlpExport(
+            ForwardedMetrics(self._forwarder),
+            target="forward",
+            interval_seconds=self._settings.interval_seconds,
+            faults=self._faults,
+        )
+        logs = LogExport(
+            ForwardedLogs(self._forwarder),
+            target="forward",
+            resource=pipeline.resource,
+            version=own_version(),
+            faults=self._faults,
+        )
+        return replace(member, export=metrics, log_export=logs)
 
     def _open_incidents(self) -> Iterable[Incident]:
         return self._monitor.incidents.values()
