@@ -69,7 +69,7 @@ class Server:
         self._presence = Presence(interval_seconds=settings.interval_seconds, forget_seconds=serve.forget_seconds)
         limits = IngestLimits(series=settings.max_series)
         self._ingest = Ingest(faults=self._faults, limits=limits, attendance=self._presence)
-        self._process = Process(settings.process)
+        self._process = Process(settings.process, faults=self._faults)
         self._forwarder = Forwarder(settings.forward, directory=settings.state_dir, faults=self._faults, clock=clock)
         self._stop_forwarding = threading.Event()
         self._forwarding = threading.Thread(
