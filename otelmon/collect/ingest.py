@@ -1,75 +1,46 @@
-"""Ingest: what many clients send by OTLP, drained by the engine as samples."""
+"""Ingest: what many clients send by OTLP, drained by the engine as samples.
+
+    take       bytes -> points of series (wire, otlp_json) -> order, starts, deltas (arriving)
+    collect    the samples that came since, each at the time that its sender gave it
+
+The names are those that the in-process reader gives (names, translate), so that a rule means the same here and there.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-
-from otelmon.collect.names import Kind, label_set, metric_name
+from otelmon.collect.arriving import SECOND, Arriving
+from otelmon.collect.batch import TOO_MANY_SERIES, Batch
+from otelmon.collect.limits import IngestLimits, OverloadedError, Taken
+from otelmon.collect.otlp_json import JsonReader
+from otelmon.collect.senders import Sender, Senders
+from otelmon.collect.wire import WireReader
 from otelmon.faults import Faults
-from otelmon.labels import METRIC_NAME, Labels
+from otelmon.labels import Labels
 from otelmon.sample import Sample
 
-FAREWELL = "otelmon_running"
-"""A gauge of a client: 1 while it runs, 0 in what it sends last when it is stopped by intent."""
-
-
-class MalformedError(ValueError):
-    """A request that is not what OTLP says; the message says what is wrong and holds nothing of the content."""
-
-
-class OverloadedError(Exception):
-    """More is waiting for the engine than may; the client should send the same again later."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """What became of a request: data points taken and rejected, and why (OTLP: ExportMetricsPartialSuccess)."""
-
-    points: int
-    rejected: int = 0
-    message: str = ""
+_SWEEPS = 16
 
 
 class Attendance(Protocol):
-    """Who wants to know which instances send; called from the threads that take."""
+    """Who wants to know which instances send; told by the threads that take."""
 
     def heard(self, job: str, instance: str, *, at: float, newest_at: float | None = None) -> None:
-        """A request of this instance came at ``at``; ``newest_at`` is the time of its newest point."""
+        """A request of this instance came at ``at``; ``newest_at`` is the time of its newest point, if it has one."""
 
     def left(self, job: str, instance: str) -> None:
-        """This instance said farewell."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestLimits:
-    """Bounds of what is kept of clients, each there so that one client cannot take the server from the others."""
-
-    series: int = 200_000
-    """Series of all clients together."""
-    series_per_sender: int = 50_000
-    """Series of one resource."""
-    attributes: int = 128
-    """Attributes of a data point, and of a resource."""
-    senders: int = 10_000
-    """Resources; beyond them the one not heard of for longest is forgotten."""
-    late_seconds: float = 600.0
-    """A point that was measured longer ago is rejected."""
-    ahead_seconds: float = 30.0
-    """A point from further in the future is taken for one of now: its sender's clock is wrong."""
-    waiting: int = 2_000_000
-    """Samples that wait for the engine; beyond them requests are refused until it has collected."""
-    forget_seconds: float = 3600.0
-    """A series that was not sent for so long is a new one when it comes back."""
+        """This instance said farewell: it was stopped by intent."""
 
 
 class Ingest:
-    """Takes requests from any thread and gives the engine samples with the names that the in-process reader gives."""
+    """Takes requests from any thread and gives the engine samples.
+
+    ``overflowed`` counts the points left out because there are too many series, ``dropped`` all that were dropped, by
+    reason. Whatever is dropped is also said once in the log.
+    """
 
     def __init__(
         self,
@@ -83,49 +54,91 @@ class Ingest:
         self._limits = limits or IngestLimits()
         self._attendance = attendance
         self._lock = threading.Lock()
-        self._waiting: list[Sample] = []
+        self._arriving = Arriving(self._limits)
+        self._senders = Senders(self._limits, self._arriving)
+        self._wire = WireReader(self._limits, self._senders)
+        self._json = JsonReader(self._limits, self._senders)
+        self._swept_at = 0.0
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Points that were dropped, by reason; those of ``ahead`` were taken, but at another time."""
+        with self._lock:
+            return dict(self._arriving.dropped)
+
+    @property
+    def series(self) -> int:
+        """How many series are known."""
+        return len(self._arriving)
 
     def take(self, request: bytes, *, at: float, tenant: str = "") -> Taken:
         """Take an ExportMetricsServiceRequest that came at ``at`` (unix seconds).
 
-        ``tenant`` becomes a label of every series, unless empty. Raises MalformedError, and OverloadedError.
+        ``tenant`` becomes a label of every series, unless empty. Raises MalformedError, of which nothing is taken then,
+        and OverloadedError.
         """
-        try:
-            message = ExportMetricsServiceRequest.FromString(request)
-        except DecodeError as error:
-            raise MalformedError("no ExportMetricsServiceRequest") from error
-        samples: list[Sample] = []
-        for resource in message.resource_metrics:
-            known = {each.key: each.value.string_value for each in resource.resource.attributes}
-            job, instance = known.get("service.name", ""), known.get("service.instance.id", "")
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    name = metric_name(metric.name, metric.unit, Kind.COUNTER)
-                    for point in metric.sum.data_points:
-                        own = label_set({each.key: each.value.string_value for each in point.attributes})
-                        identity = {"job": job, "instance": instance, "tenant": tenant, METRIC_NAME: name}
-                        value = float(point.as_int) if point.HasField("as_int") else point.as_double
-                        start = point.start_time_unix_nano / 1e9 or None
-                        labels, stamp = Labels({**own, **identity}), point.time_unix_nano / 1e9
-                        samples.append(Sample(labels=labels, at=stamp, value=value, start_at=start))
-            if self._attendance is not None:
-                self._attendance.heard(job, instance, at=at, newest_at=max((each.at for each in samples), default=None))
-        with self._lock:
-            self._waiting += samples
-        return Taken(points=len(samples))
+        return self._take(lambda batch: self._wire.read(request, batch, tenant=tenant), at)
 
-    def take_json(self, request: bytes, *, at: float, tenant: str = "") -> Taken:  # noqa: ARG002
+    def take_json(self, request: bytes, *, at: float, tenant: str = "") -> Taken:
         """The same for OTLP/JSON."""
-        raise MalformedError("JSON is not read yet")
+        return self._take(lambda batch: self._json.read(request, batch, tenant=tenant), at)
 
-    def collect(self, at: float) -> Sequence[Sample]:  # noqa: ARG002
-        """What came since the last call, each sample stamped with its own time. Never raises."""
+    def _take(self, read: Callable[[Batch], None], at: float) -> Taken:
         with self._lock:
-            samples, self._waiting = self._waiting, []
+            if self._arriving.waiting > self._limits.waiting:
+                raise OverloadedError("too many samples wait to be evaluated")
+            batch = Batch(self._limits, self._senders, now=int(at * SECOND))
+            before = self._arriving.dropped.copy()
+            read(batch)
+            self._arriving.dropped.update(batch.refused)
+            self.overflowed += batch.refused[TOO_MANY_SERIES]
+            rejected = batch.give(self._arriving)
+            dropped = self._arriving.dropped - before
+            senders = list(batch.senders.values())
+            left, self._arriving.left = self._arriving.left, set()
+        self._tell(senders, dropped, left, at)
+        dropped.pop("ahead", 0)
+        dropped.pop("duplicate", 0)
+        message = "; ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items()))
+        return Taken(points=batch.points - rejected, rejected=rejected, message=message if rejected else "")
+
+    def _tell(self, senders: Sequence[Sender], dropped: Mapping[str, int], left: set[int], at: float) -> None:
+        for reason in dropped:
+            who = ", ".join(sorted(f"{sender.identity['job']} {sender.identity['instance']}" for sender in senders[:3]))
+            self.faults.add("ingest", f"data points of {who}: {_SAID.get(reason, reason)}")
+        if self._attendance is not None:
+            for sender in senders:
+                job, instance = sender.identity["job"], sender.identity["instance"]
+                self._attendance.heard(job, instance, at=at, newest_at=sender.newest / SECOND or None)
+                if sender.number in left:
+                    self._attendance.left(job, instance)
+
+    def collect(self, at: float) -> Sequence[Sample]:
+        """What came since the last call, each sample at its own time. Never raises."""
+        now = int(at * SECOND)
+        with self._lock:
+            self._arriving.repeat(self._senders.newest(now))
+            samples = self._arriving.drain()
+            if at - self._swept_at > self._limits.forget_seconds / _SWEEPS:
+                self._swept_at = at
+                before = now - int(self._limits.forget_seconds * SECOND)
+                self._senders.forget(self._arriving.forget(before), before)
         return samples
 
     def resume(self, known: Collection[Labels], at: float) -> None:
-        """Go on where an earlier process stopped: clients count on where they were, so nothing is to be done."""
+        """Go on where an earlier process stopped: clients count on where they were, so there is nothing to be done."""
 
     def shift(self, seconds: float) -> None:
-        """The wall clock jumped by so much."""
+        """The wall clock jumped by so much: what was heard is as long ago as before."""
+        with self._lock:
+            self._arriving.shift(int(seconds * SECOND))
+            self._senders.shift(int(seconds * SECOND))
+
+
+_SAID = {
+    "ahead": "they are from the future, so they are taken for ones of now; set that machine's clock",
+    "late": "they were measured too long ago and are dropped; set that machine's clock, or send sooner",
+    "out of order": "they are older than others of the same series that came before, and are dropped",
+    "duplicate": "they came twice, and count once",
+    "two senders": "two processes count the same series; give each a service.instance.id",
+}

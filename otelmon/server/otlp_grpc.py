@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from otelmon.collect.ingest import MalformedError, OverloadedError
+from otelmon.collect.limits import MalformedError, OverloadedError
 from otelmon.collect.otlp import Signal
 from otelmon.faults import Faults
 from otelmon.server.arrivals import Arrived, ReceiverSettings, Sink, TlsFiles, Tokens, partial_success

@@ -15,7 +15,7 @@ from typing import Any
 
 from google.rpc.status_pb2 import Status
 
-from otelmon.collect.ingest import MalformedError, OverloadedError, Taken
+from otelmon.collect.limits import MalformedError, OverloadedError, Taken
 from otelmon.collect.otlp import Signal
 from otelmon.faults import Faults
 from otelmon.server.arrivals import REJECTED, Arrived, ReceiverSettings, Sink, Tokens, partial_success
