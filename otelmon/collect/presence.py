@@ -3,7 +3,7 @@
 An instance is heard of with each of its requests. Nobody tells a server how often a client sends, so that is learned:
 silence is counted in the instance's own intervals, because 30 s without a word are an outage for one that sends each
 second and nothing for one that sends each minute. What tells a crash from a stop that is meant is the client's last
-word (``otelmon.collect.ingest.FAREWELL``); where a client has none, a new instance that takes its place.
+word (``otelmon.collect.senders.FAREWELL``); where a client has none, a new instance that takes its place.
 """
 
 from __future__ import annotations

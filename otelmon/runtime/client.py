@@ -26,7 +26,7 @@ from otelmon.runtime.hand_over import ALERT, CLAIM, HandOver
 from otelmon.server.paged import PAGED_PATH
 
 RUNNING = "otelmon.running"
-"""A gauge: 1 while the process runs, 0 in what it sends last (see ``otelmon.collect.ingest.FAREWELL``)."""
+"""A gauge: 1 while the process runs, 0 in what it sends last (see ``otelmon.collect.senders.FAREWELL``)."""
 _LONGEST_SECONDS = 5.0
 _IDENTITY = frozenset({"service.name", "service.namespace", "service.instance.id"})
 

@@ -12,9 +12,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
 from otelmon.clock import Clock
 from otelmon.collect.export import OtlpExport
-from otelmon.collect.ingest import Ingest, IngestLimits, Taken
+from otelmon.collect.ingest import Ingest
+from otelmon.collect.limits import IngestLimits, MalformedError, Taken
 from otelmon.collect.log_export import LogExport
 from otelmon.collect.otlp import Signal
 from otelmon.collect.pipeline import Pipeline, own_version
@@ -35,6 +38,7 @@ from otelmon.server.arrivals import Arrived, ReceiverSettings, Sink, TlsFiles
 from otelmon.server.exposition import exposition
 from otelmon.server.forward.forwarder import Forwarder
 from otelmon.server.forward.own import ForwardedLogs, ForwardedMetrics
+from otelmon.server.from_json import protobuf_of
 from otelmon.server.front import Figures, Listener, front
 from otelmon.server.paged import told
 from otelmon.server.process.process import Process
@@ -117,6 +121,7 @@ class Server:
             at=self._clock.now(),
         )
         self._forwarder.measure(pipeline.meter)
+        self._process.measure(pipeline.meter)
         member = replace(member, collector=self._fleet, serves=True, mutes=Claims(self._presence.is_up))
         return self._telling(member, pipeline) if self._settings.forward else member
 
@@ -168,16 +173,20 @@ class Server:
     def _take(self, arrived: Arrived) -> Taken:
         """Metrics: evaluated, then sent on; what is refused here is the client's to send again, so it goes nowhere."""
         at = self._clock.now()
-        if arrived.json:
+        if arrived.json and not self._settings.forward and not self._settings.process.steps:
             return self._ingest.take_json(arrived.body, at=at, tenant=arrived.tenant)
-        body = self._process.take(arrived.body, at)
+        body = protobuf_of(Signal.METRICS, arrived.body) if arrived.json else arrived.body
+        try:
+            body = self._process.take(body, at)
+        except DecodeError as error:
+            raise MalformedError("no ExportMetricsServiceRequest") from error
         taken = self._ingest.take(body, at=at, tenant=arrived.tenant)
         self._forwarder.put(Signal.METRICS, body)
         return taken
 
     def _pass_on(self, signal: Signal, arrived: Arrived) -> Taken:
         """Traces and logs: sent on as they are."""
-        self._forwarder.put(signal, arrived.body)
+        self._forwarder.put(signal, protobuf_of(signal, arrived.body) if arrived.json else arrived.body)
         return Taken(points=0)
 
     def _unhealthy(self) -> str:

@@ -43,7 +43,7 @@ class ServerSimulation(Simulation):
 
     def pages_text(self) -> list[str]:
         """All that people could read in each page."""
-        return [f"{page.card.title}\n{page.card.description}" for page in self.pages.pages]
+        return [f"{page.message.title}\n{page.message.description}" for page in self.pages.pages]
 
 
 class Wire(Client):
