@@ -150,7 +150,7 @@ def test_a_rolling_restart_pages_nobody(config: Path, farewell: bool) -> None:
         town.replicas[f"new-{name}"] = town.started(f"new-{name}")
         town.run(MINUTE, well)
     town.run(15 * MINUTE, well)
-    assert town.server.pages.pages == []
+    assert not town.server.pages.pages
     assert town.value(town.server, "otelmon_service_instances") == 5.0
 
 
@@ -161,7 +161,7 @@ def test_a_stop_of_all_by_intent_pages_nobody(config: Path) -> None:
         replica.say_farewell()
     town.replicas.clear()
     town.run(20 * MINUTE, well)
-    assert town.server.pages.pages == []
+    assert not town.server.pages.pages
 
 
 def test_one_killed_replica_is_a_warning_that_ends_with_its_successor(config: Path) -> None:
@@ -199,8 +199,8 @@ def test_two_services_with_one_fault_each_are_two_incidents(config: Path) -> Non
     town.replicas |= other
 
     def failing(_name: str, replica: ReplicaSimulation) -> None:
-        replica.request(times=2)
-        replica.request(status=500, times=2)
+        replica.request(times=8)
+        replica.request(status=500)
 
     town.run(5 * MINUTE, failing)
     pages = town.server.pages_text()
