@@ -32,6 +32,8 @@ _LONGEST_INTERVAL_SECONDS = 3600.0
 # A new instance takes the place of one that fell silent up to so long after it came: old and new overlap in a rolling
 # restart.
 _OVERLAP_SECONDS = 120.0
+# Those that came within so many seconds were started together, and none is there in another's place.
+_COHORT_SECONDS = 30.0
 
 Who = tuple[str, str]
 """The job and the instance."""
@@ -41,6 +43,7 @@ Who = tuple[str, str]
 class _Instance:
     first_at: float
     heard_at: float
+    counted_at: float
     delay_seconds: float = 0.0
     silent: bool = False
     # Whether it stands in the place of an instance that fell silent already.
@@ -82,12 +85,13 @@ class Presence:
                 if len(self._instances) >= self._most:
                     self.refused += 1
                     return
-                known = _Instance(first_at=at, heard_at=at, replaces=self._takes_vacancy(job, at))
+                known = _Instance(first_at=at, heard_at=at, counted_at=at, replaces=self._takes_vacancy(job, at))
                 self._instances[job, instance] = known
-            gap = at - known.heard_at
-            # What an interval brings may come in several requests.
+            gap = at - known.counted_at
+            # What an interval brings may come in several requests: the first of them counts.
             if gap >= self._least / 2:
                 known.gaps.append(gap)
+                known.counted_at = at
             known.heard_at = max(known.heard_at, at)
             known.silent = False
             if newest_at is not None:
@@ -129,6 +133,7 @@ class Presence:
             for each in self._instances.values():
                 each.first_at += seconds
                 each.heard_at += seconds
+                each.counted_at += seconds
 
     def state(self) -> list[dict[str, Any]]:
         """All of it as JSON has it, for `restore`."""
@@ -158,6 +163,7 @@ class Presence:
             restored[str(each["job"]), str(each["instance"])] = _Instance(
                 first_at=float(each["first_at"]),
                 heard_at=heard_at if silent else at,
+                counted_at=heard_at if silent else at,
                 silent=silent,
                 replaces=bool(each["replaces"]),
                 gaps=deque(map(float, each["gaps"]), maxlen=_GAPS),
@@ -196,7 +202,7 @@ class Presence:
             and name != gone[1]
             and not each.silent
             and not each.replaces
-            and each.first_at > before.first_at
+            and each.first_at > before.first_at + _COHORT_SECONDS
             and each.first_at > before.heard_at - _OVERLAP_SECONDS
         ]
         return min(candidates, key=lambda each: each.first_at, default=None)

@@ -1,7 +1,7 @@
 """OTLP/JSON as the protobuf that it stands for, to be sent on.
 
-https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: Protobuf's own JSON, but for the ids of traces and spans,
-which are hexadecimal and not base64.
+https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: Protobuf's own JSON, but for the ids of traces and
+spans, which are hexadecimal and not base64.
 """
 
 from __future__ import annotations

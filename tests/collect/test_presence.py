@@ -87,6 +87,15 @@ def test_several_requests_in_an_interval_and_one_long_outage_are_not_taken_for_t
     assert town.up() == {"a": False}
 
 
+def test_one_that_sends_much_more_often_than_the_server_looks_is_silent_as_soon_as_any() -> None:
+    town = Town()
+    for _ in range(200):
+        town.presence.heard("shop", "a", at=town.at)
+        town.at += 0.3
+    town.tick(ticks=3)
+    assert town.up() == {"a": False}
+
+
 def test_a_farewell_ends_the_series_and_nobody_is_missed() -> None:
     town = Town()
     town.tick("a", "b", ticks=3)

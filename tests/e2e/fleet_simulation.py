@@ -1,4 +1,4 @@
-"""A server and its clients on a clock that the test moves: what is sent is real OTLP, only the sockets are not there."""
+"""A server and its clients on a clock that the test moves: what is sent is real OTLP, without the sockets."""
 
 from __future__ import annotations
 
