@@ -35,6 +35,8 @@ Mask = npt.NDArray[np.bool_]
 SECOND = 1_000_000_000
 # Two samples of a series are this far apart at least, and a zero this far before the sample it is the zero of.
 _APART = 1_000_000
+# The least that is later, as far as unix seconds in a float can tell.
+_LATER = 1_000
 _NEVER = -(1 << 62)
 # Nobody counts a series from an older start than another one that was heard of so lately.
 _RIVAL_SECONDS = 120.0
@@ -96,7 +98,7 @@ class Arriving:
         self._since: dict[int, int] = {}
         self._totals: dict[int, Histogram] = {}
         self._waiting: list[tuple[Rows, Nanoseconds, Floats, Nanoseconds]] = []
-        self._waiting_histograms: list[tuple[int, int, Histogram, int]] = []
+        self._waiting_histograms: list[tuple[int, int, Histogram | float, int]] = []
         self._deltas = False
         self.waiting = 0
         """How many samples wait."""
@@ -171,8 +173,8 @@ class Arriving:
         self.waiting += rows.size
         return rejected
 
-    def take_histograms(self, points: Points, histograms: Sequence[Histogram], *, now: int) -> None:
-        """Native histograms, of which the values are places in ``histograms``.
+    def take_histograms(self, points: Points, histograms: Sequence[Histogram | float], *, now: int) -> None:
+        """Native histograms, and the ends of their series; the points' values are places in ``histograms``.
 
         They share the fate of their points, which is counted with their other series.
         """
@@ -195,8 +197,11 @@ class Arriving:
             self._waiting_histograms += zip(part.rows.tolist(), out.tolist(), values, begins.tolist(), strict=True)
             self.waiting += part.rows.size
 
-    def _total(self, row: int, value: Histogram) -> Histogram:
-        before = self._totals.get(row)
+    def _total(self, row: int, value: Histogram | float) -> Histogram | float:
+        before = self._totals.pop(row, None)
+        if not isinstance(value, Histogram):
+            self._columns["start"][row] = -1
+            return value
         if before is not None and before.zero_threshold == value.zero_threshold:
             value = add_histograms(before, value)
         self._totals[row] = value
@@ -266,7 +271,7 @@ class Arriving:
         columns["total"][rows[adds]] += values[adds]
         first = adds & (mode == Mode.DELTA) & (columns["start"][rows] < 0)
         # Later than the sample before it, which a process that ran before this one may have left.
-        zero = np.where((starts > 0) & (starts + _APART < out), starts + _APART, out - _APART)
+        zero = np.where((starts > 0) & (starts < out - _APART), starts + _LATER, out - _APART)
         columns["start"][rows[first]] = 0
         over = deltas & ended
         columns["total"][rows[over]], columns["start"][rows[over]] = 0.0, -1
@@ -346,7 +351,7 @@ class _Samples(Sequence[Sample]):
         self,
         labels: Sequence[Labels],
         parts: Sequence[tuple[Rows, Nanoseconds, Floats, Nanoseconds]],
-        histograms: Sequence[tuple[int, int, Histogram, int]],
+        histograms: Sequence[tuple[int, int, Histogram | float, int]],
     ) -> None:
         if parts:
             rows, at, values, begins = (np.concatenate(column) for column in zip(*parts, strict=True))

@@ -50,7 +50,7 @@ class Batch:
         self._times: list[int] = []
         self._values: list[float] = []
         self._weights: list[float] = []
-        self._histograms: list[tuple[int, int, int, Histogram]] = []
+        self._histograms: list[tuple[int, int, int, Histogram | float]] = []
         self._columns: list[Points] = []
 
     def heard(self, sender: Sender) -> None:
@@ -132,20 +132,22 @@ class Batch:
         """A point without a value: what it had is over (flag NO_RECORDED_VALUE)."""
         known = stream.known.get(key)
         rows = ((known,) if known >= 0 else ()) if isinstance(known, int) else known[1] if known else ()
-        self._end(rows, at=at, weight=1.0)
+        self._end(stream, rows, at=at, weight=1.0)
 
     def give(self, arriving: Arriving) -> int:
         """Hand all of it over; returns how many points were rejected."""
         self._describe()
         if self._rows:
-            self._columns.append(
+            # In front: what is new, or unusual, was mostly there before what it is the double of.
+            self._columns.insert(
+                0,
                 Points(
                     np.array(self._rows, dtype=np.intp),
                     np.array(self._starts, dtype=np.int64),
                     np.array(self._times, dtype=np.int64),
                     np.array(self._values, dtype=np.float64),
                     np.array(self._weights, dtype=np.float64),
-                )
+                ),
             )
         rejected = sum(self.refused.values())
         if self._columns:
@@ -162,8 +164,8 @@ class Batch:
         """The target_info of each sender, at the time of its newest point."""
         for sender in self.senders.values():
             sender.heard = self._now
-            rows = self._known.info_rows(sender) if sender.newest else ()
-            self._add(rows, 0, min(sender.newest, self._now), [1.0] * len(rows), weight=0.0)
+            rows = self._known.info_rows(sender)
+            self._add(rows, 0, min(sender.newest or self._now, self._now), [1.0] * len(rows), weight=0.0)
 
     def _stamped(self, times: Nanoseconds) -> Nanoseconds:
         return times if times.all() else np.where(times == 0, self._now, times)
@@ -202,7 +204,7 @@ class Batch:
             return ()
         if isinstance(known, tuple):
             stay = set(rows)
-            self._end([row for row in known[1] if row not in stay], at=at, weight=0.0)
+            self._end(stream, [row for row in known[1] if row not in stay], at=at, weight=0.0)
         self._known.remember(stream, key, (layout, rows))
         return rows
 
@@ -212,7 +214,11 @@ class Batch:
             rows, values = [rows[0], *rows[2:]], [values[0], *values[2:]]
         self._add(rows, start, at, values)
 
-    def _end(self, rows: Sequence[int], *, at: int, weight: float) -> None:
+    def _end(self, stream: Stream, rows: Sequence[int], *, at: int, weight: float) -> None:
+        if stream.form is Form.EXPONENTIAL:
+            # In turn with the histograms of the series.
+            self._histograms += [(row, 0, at or self._now, STALE) for row in rows[-1:]]
+            rows = rows[:-1]
         self._add(rows, 0, at, [STALE] * len(rows), weight=weight)
 
     def _add(self, rows: Sequence[int], start: int, at: int, values: Sequence[Any], *, weight: float = 1.0) -> None:

@@ -96,9 +96,9 @@ class Ingest:
             dropped = self._arriving.dropped - before
             senders = list(batch.senders.values())
             left, self._arriving.left = self._arriving.left, set()
+        del dropped["duplicate"]  # a client that was not sure has sent again
         self._tell(senders, dropped, left, at)
-        dropped.pop("ahead", 0)
-        dropped.pop("duplicate", 0)
+        del dropped["ahead"]
         message = "; ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items()))
         return Taken(points=batch.points - rejected, rejected=rejected, message=message if rejected else "")
 
@@ -139,6 +139,5 @@ _SAID = {
     "ahead": "they are from the future, so they are taken for ones of now; set that machine's clock",
     "late": "they were measured too long ago and are dropped; set that machine's clock, or send sooner",
     "out of order": "they are older than others of the same series that came before, and are dropped",
-    "duplicate": "they came twice, and count once",
     "two senders": "two processes count the same series; give each a service.instance.id",
 }

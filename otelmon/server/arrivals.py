@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otelmon.collect.limits import Taken
 from otelmon.collect.otlp import Signal
+from otelmon.errors import ConfigError, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,10 @@ class Tokens:
     """The bearer tokens that are known. Comparing takes as long for a wrong one, however much of it is right."""
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
-        """``tokens`` has the tenant of each."""
+        """``tokens`` has the tenant of each. Raises ConfigError for an empty one, which would let anybody in."""
+        if "" in tokens:
+            hint = "set the variable that it is read from, or leave it out"
+            raise ConfigError([Problem(message="a token of the receiver is empty", hint=hint)])
         # Digests are of one length, and where they first differ says nothing about the token.
         self._known = [(sha256(token.encode()).digest(), tenant) for token, tenant in tokens.items()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 ENCODINGS = ("gzip", "deflate", "zstd", "identity")
 """What Content-Encoding may say."""
@@ -68,7 +68,7 @@ class _Plain:
 
 
 class _Zlib:
-    """gzip, or zlib's own format, which HTTP calls deflate. What follows the first member is not looked at."""
+    """gzip, or zlib's own format, which HTTP calls deflate."""
 
     def __init__(self) -> None:
         self._decompress = zlib.decompressobj(zlib.MAX_WBITS | 32)  # tells the two formats apart by their heads
@@ -82,8 +82,7 @@ class _Zlib:
             raise BrokenError(f"the body is not compressed as Content-Encoding says ({error})") from error
 
     def end(self) -> None:
-        if not self._decompress.eof:
-            raise BrokenError("the compressed body is cut short")
+        _ended(self._decompress)
 
 
 class _Zstd:
@@ -116,8 +115,15 @@ class _Zstd:
         return b"".join(pieces)
 
     def end(self) -> None:
-        if not self._decompress.eof:
-            raise BrokenError("the compressed body is cut short")
+        _ended(self._decompress)
+
+
+def _ended(decompress: Any) -> None:
+    """The body ends where what was compressed does."""
+    if not decompress.eof:
+        raise BrokenError("the compressed body is cut short")
+    if decompress.unused_data:
+        raise BrokenError("there is something after the end of the compressed body")
 
 
 _DECODERS: dict[str, Callable[[], _Decoder]] = {
