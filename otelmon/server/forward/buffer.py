@@ -112,6 +112,7 @@ class Buffer:
                 self._memory_bytes += sum(map(len, batch.bodies))
             elif self._disk is not None:
                 self._disk.back()
+                self._tell_drops()
         self.arrived.set()
 
     def tend(self) -> None:
@@ -159,6 +160,9 @@ class Buffer:
                 self._retry_at = None
                 self._faults.clear(self._fault)
                 logger.info("otelmon: %s are written to disk again", self._name)
+        self._tell_drops()
+
+    def _tell_drops(self) -> None:
         if self._disk is not None and self._disk.dropped:
             self._on_dropped(self._disk.dropped, "the queue is full")
             self._disk.dropped = 0

@@ -32,11 +32,12 @@ _SMALLEST_SEGMENT, _LARGEST_SEGMENT = 2**16, 2**24
 
 @dataclass(slots=True)
 class _Segment:
-    """A file: how many bytes of it are whole records, and how many records of it were not taken yet."""
+    """A file: the bytes of it that are whole records, and how many were not taken yet, or taken and not done."""
 
     number: int
     size: int = 0
     waiting: int = 0
+    taken: int = 0
 
 
 class DiskQueue:
@@ -53,6 +54,8 @@ class DiskQueue:
         self._segment_size = min(_LARGEST_SEGMENT, max(_SMALLEST_SEGMENT, size_bytes // _SEGMENTS))
         self.dropped = 0
         self.damaged = 0
+        # Records that are taken, and will not be there should they come back.
+        self._lost = 0
         self._segments: list[_Segment] = []
         self._writing: int | None = None
         self._reading: tuple[int, int] | None = None
@@ -121,12 +124,15 @@ class DiskQueue:
             found.append(body)
             room -= len(body)
             segment.waiting -= 1
+            segment.taken += 1
             self._taken = (number, offset + _HEADER.size + len(body))
         return found
 
     def done(self) -> None:
         """All that was taken is done with: its segments go, and it does not come again after a restart."""
-        self._done = self._taken
+        self._done, self._lost = self._taken, 0
+        for segment in self._segments:
+            segment.taken = 0
         packed = _POSITION.pack(*self._done)
         with suppress(OSError):  # then what was sent is sent again after a restart: better twice than never
             os.pwrite(self._at, packed + _CHECKSUM.pack(zlib.crc32(packed)), 0)
@@ -135,11 +141,10 @@ class DiskQueue:
 
     def back(self) -> None:
         """What was taken and is not done comes again with the next `take`."""
-        number, offset = self._done
-        for segment in self._segments:
-            if number <= segment.number <= self._taken[0]:
-                segment.waiting = self._count(segment, offset if segment.number == number else 0)[1]
         self._taken = self._done
+        for segment in self._segments:
+            segment.waiting, segment.taken = segment.waiting + segment.taken, 0
+        self.dropped, self._lost = self.dropped + self._lost, 0
 
     def begin_sync(self) -> list[int]:
         """Handles for `end_sync`, which may run beside all other methods; none where nothing is to be written."""
@@ -252,6 +257,7 @@ class DiskQueue:
     def _drop_oldest(self) -> int:
         oldest = self._segments.pop(0)
         self._remove(oldest)
+        self._lost += oldest.taken
         return oldest.waiting
 
     def _is_read(self, segment: _Segment) -> bool:
