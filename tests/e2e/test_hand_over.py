@@ -92,6 +92,7 @@ def test_what_begins_while_the_network_is_cut_is_paged_by_the_app_and_by_nobody_
     assert pair.pages() == (1, 1)
 
 
+@pytest.mark.soak
 def test_a_fault_that_came_and_went_while_the_network_was_cut_is_not_paged_again_by_the_server(pair: Pair) -> None:
     pair.run(2 * MINUTE)
     pair.cut()
@@ -116,6 +117,7 @@ def test_what_the_server_had_paged_before_the_cut_is_not_paged_again_by_the_app(
     assert [name for _, name in pair.server.resolved if name == "error_rate"] == ["error_rate"]
 
 
+@pytest.mark.soak
 def test_a_server_that_stays_away_does_not_keep_its_pages_for_ever(pair: Pair) -> None:
     pair.run(2 * MINUTE)
     pair.run(MINUTE, errors=True)
@@ -135,6 +137,7 @@ def test_a_fault_that_begins_before_the_app_knows_that_the_server_is_lost_is_pag
     assert pair.pages() == (1, 0)
 
 
+@pytest.mark.soak
 def test_an_app_that_is_gone_with_its_claim_leaves_the_alert_to_the_server(pair: Pair) -> None:
     pair.run(2 * MINUTE)
     pair.cut()
