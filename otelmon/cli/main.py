@@ -22,6 +22,7 @@ from otelmon.cli.resolve import resolve
 from otelmon.cli.rules import rules
 from otelmon.cli.run import run
 from otelmon.cli.runbook import runbook
+from otelmon.cli.serve import serve
 from otelmon.cli.silence import silence
 from otelmon.cli.status import status
 from otelmon.cli.test import run_tests
@@ -61,6 +62,7 @@ app.command()(reload)
 app.command()(resolve)
 app.command()(run)
 app.command()(runbook)
+app.command()(serve)
 app.command()(status)
 app.add_typer(incidents, name="incidents")
 app.add_typer(silence, name="silence")

@@ -14,7 +14,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from otelmon.collect.pace import Pace
 from otelmon.collect.reader import Reader
 from otelmon.collect.record import recording_line
-from otelmon.collect.requests import RequestTranslation, request_metrics
+from otelmon.collect.requests import MOST_BUCKETS, RequestTranslation, request_metrics
 from otelmon.collect.samples import Samples
 from otelmon.collect.translate import Point, Translation, target_info
 from otelmon.faults import Faults
@@ -25,6 +25,8 @@ from otelmon.sample import STALE, Sample
 # A start must lie before the sample that it is the zero of.
 _LEAST_AGE_SECONDS = 0.001
 _OWN = "otelmon_"
+# Of the finest histograms no bucket is merged.
+_ANY_NUMBER = 1_000_000
 T = TypeVar("T")
 _REQUEST_SCOPE = InstrumentationScope("otelmon.instrument.requests")
 
@@ -107,11 +109,23 @@ class Collector:
 
         From any thread. The form of the request histograms is made here, on the exporter's time.
         """
+        return self._measured(exponential=self._exponential)
+
+    @property
+    def finest(self) -> MetricsData | None:
+        """The same with request histograms at the recorder's own resolution, for who evaluates them elsewhere."""
+        return self._measured(exponential=True, most_buckets=_ANY_NUMBER)
+
+    def _measured(self, *, exponential: bool, most_buckets: int = MOST_BUCKETS) -> MetricsData | None:
         last = self._last
         if last is None:
             return None
         data, snapshot, at = last
-        metrics = [] if snapshot is None else request_metrics(snapshot, at=at, exponential=self._exponential)
+        metrics = (
+            []
+            if snapshot is None
+            else request_metrics(snapshot, at=at, exponential=exponential, most_buckets=most_buckets)
+        )
         if not metrics:
             return data
         ours = ScopeMetrics(scope=_REQUEST_SCOPE, metrics=metrics, schema_url="")

@@ -26,6 +26,7 @@ _Exporter = TypeVar("_Exporter")
 class Signal(StrEnum):
     """What is exported; the word is the one in the variables' names."""
 
+    TRACES = "TRACES"
     METRICS = "METRICS"
     LOGS = "LOGS"
 

@@ -48,6 +48,9 @@ _FINEST_SCALE = 8
 _COARSEST_SCALE = -4
 # They are the job and the instance already.
 _IDENTIFYING = frozenset({"service.name", "service.namespace", "service.instance.id"})
+_INSTANCE = ("service.instance.id", "k8s.pod.name", "host.name")
+# At the finest scale 2**64: no measured value is further from 1, and the window has a column for each bucket between.
+_FARTHEST_BUCKET = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +71,8 @@ class Point:
 class Translation:
     """Translates the metrics of one process again and again; the labels of a point are made once and kept.
 
-    ``job`` and ``instance`` are what the resource says (service.namespace/service.name, service.instance.id) unless
-    given. ``skipped`` counts points without a translation by reason. Not for several threads at once.
+    ``job`` and ``instance`` are what the resource says (service.namespace/service.name, service.instance.id, else pod
+    or host) unless given. ``skipped`` counts points without a translation by reason. Not for several threads at once.
     """
 
     def __init__(self, *, job: str | None = None, instance: str | None = None) -> None:
@@ -121,7 +124,7 @@ class Translation:
             if described[0] is resource or described[0] == resource:
                 return described
         attributes = resource.attributes
-        identity = {"job": self._job or _job(attributes), "instance": self._instance or _instance(attributes)}
+        identity = {"job": self._job or job_of(attributes), "instance": self._instance or instance_of(attributes)}
         return resource, identity, target_info(attributes, identity)
 
 
@@ -186,7 +189,7 @@ class _Stream:
             yield Point(series=series, values=values, start=start, kind=self._kind)
 
     def number(self, point: NumberDataPoint) -> tuple[tuple[Labels, ...], Sequence[float | Histogram]]:
-        return self._labels(point.attributes, _plain, ()), (float(point.value),)
+        return self._labels(point.attributes, plain_series, ()), (float(point.value),)
 
     def explicit(self, point: HistogramDataPoint) -> tuple[tuple[Labels, ...], Sequence[float | Histogram]]:
         bounds = tuple(point.explicit_bounds)
@@ -196,10 +199,10 @@ class _Stream:
     def exponential(
         self, point: ExponentialHistogramDataPoint
     ) -> tuple[tuple[Labels, ...], Sequence[float | Histogram]]:
-        native = _native(point)
+        native = native_histogram(point)
         if native is None:
-            return self._labels(point.attributes, _count_and_sum, ()), (float(point.count), float(point.sum))
-        return self._labels(point.attributes, _with_native, ()), (native.count, native.sum, native)
+            return self._labels(point.attributes, count_and_sum_series, ()), (float(point.count), float(point.sum))
+        return self._labels(point.attributes, native_series, ()), (native.count, native.sum, native)
 
     def _labels(self, attributes: Any, make: _MakeSeries, bounds: tuple[float, ...]) -> tuple[Labels, ...]:
         key = id(attributes)
@@ -223,16 +226,19 @@ class _Known:
     series: tuple[Labels, ...]
 
 
-def _plain(name: str, labels: Mapping[str, str], _bounds: Sequence[float]) -> tuple[Labels, ...]:
+def plain_series(name: str, labels: Mapping[str, str], _bounds: Sequence[float] = ()) -> tuple[Labels, ...]:
+    """The one series of a number."""
     return (Labels({**labels, METRIC_NAME: name}),)
 
 
-def _count_and_sum(name: str, labels: Mapping[str, str], _bounds: Sequence[float]) -> tuple[Labels, ...]:
+def count_and_sum_series(name: str, labels: Mapping[str, str], _bounds: Sequence[float] = ()) -> tuple[Labels, ...]:
+    """What a histogram without buckets has: _count, _sum."""
     return histogram_series(name, labels, ())[:2]
 
 
-def _with_native(name: str, labels: Mapping[str, str], _bounds: Sequence[float]) -> tuple[Labels, ...]:
-    return (*_count_and_sum(name, labels, ()), *_plain(name, labels, ()))
+def native_series(name: str, labels: Mapping[str, str], _bounds: Sequence[float] = ()) -> tuple[Labels, ...]:
+    """The series of an exponential histogram: _count, _sum, and the native one under the name itself."""
+    return (*count_and_sum_series(name, labels, ()), *plain_series(name, labels, ()))
 
 
 _READ: Mapping[type, Callable[[_Stream, Any], tuple[tuple[Labels, ...], Sequence[float | Histogram]]]] = {
@@ -254,36 +260,54 @@ def _kind(metric: Metric) -> Kind:
     return Kind.GAUGE if isinstance(data, Gauge) else Kind.HISTOGRAM
 
 
-def _native(point: ExponentialHistogramDataPoint) -> Histogram | None:
+def native_histogram(point: ExponentialHistogramDataPoint) -> Histogram | None:
+    """A point, the SDK's or OTLP's, as Prometheus has it; None where the scale is too coarse for that."""
     if point.scale < _COARSEST_SCALE:
         return None
     shift = max(0, point.scale - _FINEST_SCALE)
+    while _farthest(point) >> shift > _FARTHEST_BUCKET:
+        shift += 1
+    if point.scale - shift < _COARSEST_SCALE:
+        return None
     return Histogram(
         count=float(point.count),
         sum=float(point.sum),
         scale=point.scale - shift,
         zero_count=float(point.zero_count),
+        zero_threshold=getattr(point, "zero_threshold", 0.0),
         positive=_buckets(point.positive, shift),
         negative=_buckets(point.negative, shift),
     )
 
 
+def _farthest(point: ExponentialHistogramDataPoint) -> int:
+    """The greatest distance of a bucket's index from zero."""
+    sides = [side for side in (point.positive, point.negative) if side.bucket_counts]
+    return max((max(abs(side.offset), abs(side.offset + len(side.bucket_counts))) for side in sides), default=0)
+
+
 def _buckets(buckets: OTelBuckets, shift: int) -> Buckets:
     """Populated buckets, merged down by ``shift`` scales; Prometheus counts them from one higher."""
+    counts = list(buckets.bucket_counts)
+    if not shift and 0 not in counts:
+        first = buckets.offset + 1
+        return Buckets(indices=tuple(range(first, first + len(counts))), counts=tuple(map(float, counts)))
     merged: dict[int, float] = {}
-    for index, count in enumerate(buckets.bucket_counts, buckets.offset):
+    for index, count in enumerate(counts, buckets.offset):
         if count:
             merged[(index >> shift) + 1] = merged.get((index >> shift) + 1, 0.0) + count
     return Buckets(indices=tuple(merged), counts=tuple(map(float, merged.values())))
 
 
-def _job(attributes: Mapping[str, Any]) -> str:
+def job_of(attributes: Mapping[str, Any]) -> str:
+    """The job by a resource: service.namespace/service.name."""
     names = (label_value(attributes.get("service.namespace")), label_value(attributes.get("service.name")))
     return "/".join(name for name in names if name)
 
 
-def _instance(attributes: Mapping[str, Any]) -> str:
-    return label_value(attributes.get("service.instance.id"))
+def instance_of(attributes: Mapping[str, Any]) -> str:
+    """The instance by a resource: what it says to be, else its pod, else its host."""
+    return next((text for key in _INSTANCE if (text := label_value(attributes.get(key)))), "")
 
 
 def _raise(_name: str, error: Exception) -> None:

@@ -14,11 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from otelmon.config.client import read_client
 from otelmon.config.discord import read_discord
 from otelmon.config.files import find_config, matching, shown
+from otelmon.config.forward import read_forward
 from otelmon.config.heartbeat import read_heartbeat_seconds, read_heartbeat_url
 from otelmon.config.notifiers import read_fallback, read_notifiers, read_routes
+from otelmon.config.process import read_process
 from otelmon.config.sentry import read_sentry
+from otelmon.config.serve import DEFAULT_MAX_SERIES as SERVER_MAX_SERIES
+from otelmon.config.serve import read_serve
 from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, DEFAULT_MAX_SERIES, DISCORD, LOG, PagingMode, Settings
 from otelmon.config.sources import read_probes, read_redis
 from otelmon.document.fields import Problems, as_boolean, set_fields
@@ -40,7 +45,8 @@ _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
     "runbooks", "notifiers", "fallback", "routes", "probes", "redis", "sentry_url", "heartbeat_url", "heartbeat_every",
-    "slo", "trace_url", "exception_messages", NOTICES_KEY, *POLICY_KEYS,
+    "slo", "trace_url", "exception_messages", "endpoint", "token", "serve", "forward", "process", NOTICES_KEY,
+    *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -50,11 +56,18 @@ _LONGEST_PUBLIC_URL = 300
 
 
 def load_settings(
-    config: str | Path | None, *, environ: Mapping[str, str], directory: Path, application: str | None = None
+    config: str | Path | None,
+    *,
+    environ: Mapping[str, str],
+    directory: Path,
+    application: str | None = None,
+    server: bool = False,
 ) -> Settings:
     """The settings of a configuration file (see :func:`find_config`) and the environment.
 
-    ``application`` is the title of the app, if it has one. Raises ConfigError with every problem found.
+    ``application`` is the title of the app, if it has one. ``server`` is for `otelmon serve`, which is called by
+    ``serve: name``: ``service:`` is about an application that may share the file. Raises ConfigError with every problem
+    found.
     """
     variables = Variables(environ)
     disabled_by = variables.disabled_by()
@@ -74,7 +87,7 @@ def load_settings(
         problems.add(document, f"a section of keys expected, not {describe(document)}", hint="see `otelmon init`")
         document = None
     reader = _Reader(document, problems, variables)
-    settings = reader.settings(path, application, directory)
+    settings = reader.settings(path, application, directory, server=server)
     problems.found.extend(variables.problems)
     problems.raise_any()
     return settings
@@ -93,9 +106,11 @@ class _Reader:
         self.variables = variables
         self.fields = None if document is None else set_fields(document, problems, known=_KEYS)
 
-    def settings(self, path: Path | None, application: str | None, directory: Path) -> Settings:
+    def settings(self, path: Path | None, application: str | None, directory: Path, *, server: bool) -> Settings:
         base = directory if path is None else path.parent
-        service, service_source = self.service(application, directory)
+        serve = read_serve(self.fields, base, self.problems)
+        named = (serve.name, "serve: name") if server else self.service(application, directory)
+        service, service_source = named
         environment, environment_source = self.environment()
         fields = self.fields
         interval = None if fields is None else fields.duration("interval", low=1.0, high=3600.0)
@@ -137,7 +152,11 @@ class _Reader:
             sentry=read_sentry(self.variables, self._address("sentry_url")),
             heartbeat_url=read_heartbeat_url(fields, self.variables),
             heartbeat_seconds=read_heartbeat_seconds(fields),
-            max_series=max_series or DEFAULT_MAX_SERIES,
+            client=None if server else read_client(fields, self.variables),
+            serve=serve,
+            forward=read_forward(fields, base, self.problems),
+            process=read_process(fields, self.problems),
+            max_series=max_series or (SERVER_MAX_SERIES if server else DEFAULT_MAX_SERIES),
             rule_files=rule_files,
             rule_patterns=tuple(str((base / scalar.text).absolute()) for scalar in self._scalars("rule_files")),
             groups=(*groups, *file_groups),

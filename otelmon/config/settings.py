@@ -8,8 +8,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr
 
+from otelmon.config.client import ClientSettings
 from otelmon.config.files import matching
+from otelmon.config.forward import ForwardSettings
+from otelmon.config.process import ProcessSettings
 from otelmon.config.sentry import SentrySettings
+from otelmon.config.serve import ServeSettings
 from otelmon.incidents.policy import Policy
 from otelmon.instrument.probes import ProbeSettings
 from otelmon.instrument.redis_watch import RedisSettings
@@ -84,8 +88,10 @@ class Settings(BaseModel):
     ``{trace_id}`` in it; empty where none is linked. ``exception_messages`` is whether pages quote those of
     exceptions. ``exclude_paths`` are paths, or prefixes of paths where they end in ``*``. ``rule_patterns`` are
     what ``rule_files:`` says, made absolute, ``rule_files`` what that matched. ``heartbeat_url`` is called after good
-    ticks, at most once ``heartbeat_seconds``. ``groups`` are the built-in rules as tuned, the user's own, then those
-    of the rule files, ready to evaluate.
+    ticks, at most once ``heartbeat_seconds``. ``serve`` is for `otelmon serve`. ``client`` is the server that pages
+    instead of this process, as long as it answers. ``forward`` is where all goes on that `otelmon serve` is sent,
+    ``process`` what becomes of metrics before that. ``groups`` are the built-in rules as tuned, the user's own, then
+    those of the rule files, ready to evaluate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -119,6 +125,10 @@ class Settings(BaseModel):
     max_series: int = DEFAULT_MAX_SERIES
     heartbeat_url: SecretStr | None = None
     heartbeat_seconds: float = DEFAULT_HEARTBEAT_SECONDS
+    client: ClientSettings | None = None
+    serve: ServeSettings = ServeSettings()
+    forward: tuple[ForwardSettings, ...] = ()
+    process: InstanceOf[ProcessSettings] = ProcessSettings()
     rule_files: tuple[Path, ...] = ()
     rule_patterns: tuple[str, ...] = ()
     groups: tuple[InstanceOf[Group], ...] = ()

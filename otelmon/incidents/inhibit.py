@@ -32,8 +32,10 @@ def _named(name: str) -> tuple[Matcher, ...]:
 BUILT_IN = (
     Inhibition(source=_named("health_check"), target=_named("response_time"), equal=("job",)),
     Inhibition(source=_named("redis_connection"), target=_named("queue_delay"), equal=("job",)),
+    Inhibition(source=_named("service_silent"), target=_named("instance_silent"), equal=("job",)),
 )
-"""A failed health check mutes that service's latency; Redis down mutes the queue delay that follows from it."""
+"""A failed health check mutes that service's latency; Redis down mutes the queue delay that follows from it; a service
+that is silent as a whole mutes its instances."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,7 +73,6 @@ class BoundedClient:
         self._timeout = httpx.Timeout(2 * total_seconds, connect=min(connect_seconds, total_seconds))
         self._clock = clock or SystemClock()
         self._client: httpx.Client | None = None
-        _silence()
 
     def exchange(
         self, method: str, url: httpx.URL, body: Mapping[str, Any] | bytes, headers: Mapping[str, str] | None = None
@@ -114,7 +113,7 @@ class BoundedClient:
                     headers={"User-Agent": "otelmon", "Accept": "application/json"},
                 )
             except (ValueError, OSError, httpx.InvalidURL) as error:
-                reason = f"the environment's proxy or certificate variables cannot be used: {_why(error)}"
+                reason = f"the environment's proxy or certificate variables cannot be used: {why(error)}"
                 raise ExchangeError(reason) from None
         return self._client
 
@@ -144,15 +143,14 @@ class _Attempt:
 
     def run(self) -> None:
         """The exchange; runs in its own thread."""
-        _ours.active = True
-        ambient = context.get_current()
-        for key in _NO_TRACE:
-            ambient = context.set_value(key, True, ambient)
-        context.attach(ambient)
+        with keep_to_ourselves():
+            self._run()
+
+    def _run(self) -> None:
         try:
             self._exchange()
         except Exception as error:  # noqa: BLE001  # whatever it was, the page is tried again
-            self.failure = _why(error)
+            self.failure = why(error)
         finally:
             with self._lock:
                 self.done.set()
@@ -199,7 +197,23 @@ class _Attempt:
                 raise ExchangeError("abandoned")
 
 
-def _why(error: Exception) -> str:
+@contextlib.contextmanager
+def keep_to_ourselves() -> Iterator[None]:
+    """Within, what this thread sends is neither logged by httpx nor traced: both would tell the address."""
+    _silence()
+    ambient = context.get_current()
+    for key in _NO_TRACE:
+        ambient = context.set_value(key, True, ambient)
+    token = context.attach(ambient)
+    _ours.active = True
+    try:
+        yield
+    finally:
+        _ours.active = False
+        context.detach(token)
+
+
+def why(error: Exception) -> str:
     """What went wrong, in words that cannot hold the address: an exception's own text may."""
     cause: BaseException | None = error
     while cause is not None:

@@ -7,7 +7,6 @@ takes a hundred times as long. What it holds goes through the translation that l
 from __future__ import annotations
 
 import json
-from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -32,6 +31,7 @@ from opentelemetry.sdk.metrics.export import Histogram as ExplicitHistogram
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from otelmon.collect.otlp_json import SHAPES, attributes_from, temporality_of
 from otelmon.collect.record import COMPLETE
 from otelmon.collect.translate import Translation
 from otelmon.labels import Labels
@@ -52,12 +52,6 @@ _MOST_KEPT = 100_000
 # A series that was away for so long is a new one when it comes back.
 _FORGET_SECONDS = 3600.0
 _UNKNOWN = cast("float", None)
-_TEMPORALITY = {
-    **{temporality.value: temporality for temporality in AggregationTemporality},
-    **{str(temporality.value): temporality for temporality in AggregationTemporality},
-    "AGGREGATION_TEMPORALITY_DELTA": AggregationTemporality.DELTA,
-    "AGGREGATION_TEMPORALITY_CUMULATIVE": AggregationTemporality.CUMULATIVE,
-}
 
 
 class OtlpReader:
@@ -93,7 +87,7 @@ class OtlpReader:
                 (self._scope(scope.get("scope", {})), [self._metric(metric) for metric in scope.get("metrics", ())])
                 for scope in written.get("scopeMetrics", ())
             ]
-        except _SHAPES as error:
+        except SHAPES as error:
             raise LineError(_said(error)) from error
         times = [time for _, metrics in scopes for _, stamps in metrics for time in stamps]
         moments = list(_moments(times))
@@ -115,7 +109,7 @@ class OtlpReader:
         if source is None:
             if len(self._sources) >= _MOST_KEPT:
                 self._sources.clear()
-            source = self._sources[key] = _Source(Resource(_attributes(described)), self.skipped)
+            source = self._sources[key] = _Source(Resource(attributes_from(described)), self.skipped)
         return source
 
     def _scope(self, written: _Json) -> InstrumentationScope:
@@ -128,7 +122,7 @@ class OtlpReader:
             raise LineError("a metric without a name")
         try:
             return self._read_metric(name, written)
-        except _SHAPES as error:
+        except SHAPES as error:
             raise LineError(f"metric {name}: {_said(error)}") from error
 
     def _read_metric(self, name: str, written: _Json) -> _Read:
@@ -177,7 +171,7 @@ class OtlpReader:
         if found is None:
             if len(self._attributes) >= _MOST_KEPT:
                 self._attributes.clear()
-            found = self._attributes[key] = _attributes(written)
+            found = self._attributes[key] = attributes_from(written)
         return found
 
 
@@ -228,9 +222,6 @@ class _Source:
                     yield Sample(labels=labels, at=at, value=STALE)
 
 
-_SHAPES = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
-
-
 def _said(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"a point has no {error.args[0]}"
@@ -269,7 +260,8 @@ def _within(
 
 
 def _temporality(kind: _Json) -> AggregationTemporality:
-    return _TEMPORALITY.get(kind.get("aggregationTemporality", 0), AggregationTemporality.DELTA)
+    cumulative = temporality_of(kind) == AggregationTemporality.CUMULATIVE.value
+    return AggregationTemporality.CUMULATIVE if cumulative else AggregationTemporality.DELTA
 
 
 def _number(point: _Json, attributes: dict[str, Any], at: int) -> NumberDataPoint:
@@ -320,23 +312,3 @@ def _exponential(point: _Json, attributes: dict[str, Any], at: int) -> Exponenti
 def _buckets(written: _Json) -> OTelBuckets:
     counts = [int(count) for count in written.get("bucketCounts", ())]
     return OTelBuckets(offset=int(written.get("offset", 0)), bucket_counts=counts)
-
-
-def _attributes(written: Iterable[_Json]) -> dict[str, Any]:
-    return {entry["key"]: _value(entry.get("value", {})) for entry in written}
-
-
-def _value(written: _Json) -> Any:
-    for kind, value in written.items():
-        if kind == "intValue":
-            return int(value)
-        if kind == "doubleValue":
-            return float(value)
-        if kind == "bytesValue":
-            return b64decode(value)
-        if kind == "arrayValue":
-            return [_value(inner) for inner in value.get("values", ())]
-        if kind == "kvlistValue":
-            return _attributes(value.get("values", ()))
-        return value
-    return None

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from otelmon.clock import Clock
-from otelmon.collect.log_export import log_export_from_environment
+from otelmon.collect.log_export import LogExport, log_export_from_environment
 from otelmon.collect.pipeline import Pipeline, own_version
 from otelmon.config.sentry import SENTRY
 from otelmon.config.settings import DISCORD, LOG, NotifierKind, Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
-from otelmon.incidents.model import Change
 from otelmon.instrument.sources import SOURCES
 from otelmon.labels import Labels
 from otelmon.notify.discord import DiscordNotifier
@@ -30,6 +30,7 @@ from otelmon.paging.text import AcknowledgeLink, Context, no_link
 from otelmon.rules.model import Group
 from otelmon.rules.runbooks import first_steps
 from otelmon.runtime.alert_events import AlertEvents
+from otelmon.runtime.alert_states import AlertStates
 from otelmon.runtime.breakdowns import BreakdownSource
 from otelmon.runtime.changed import ChangedSource, Notes
 from otelmon.runtime.charted import CourseSource
@@ -52,6 +53,8 @@ from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
 from otelmon.window.window import Window
 
+_Changed = TypeVar("_Changed")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
@@ -65,6 +68,7 @@ class Assembly:
     notifiers: Mapping[str, Notifier]
     events: AlertEvents
     pictures: Pictures | None
+    states: AlertStates
     memory: Storage
     clock: Clock
 
@@ -73,6 +77,7 @@ class Assembly:
         deadline = self.clock.monotonic() + timeout_seconds
         if self.pictures is not None:
             self.pictures.close()
+        self.states.close()
         for worker in self.workers:
             worker.drain(deadline)
         self.events.close(deadline - self.clock.monotonic())
@@ -116,23 +121,25 @@ def assemble(
             disk=member.disk,
             journal=journal,
             routing=make_routing(settings) if pages else Routing(),
-            about=about(settings, _acknowledge_link(settings, member.disk, faults)),
+            about=about(settings, _acknowledge_link(settings, member.disk, faults), of_others=member.serves),
             faults=faults,
             sample_host=sample_host,
             current_team=CurrentTeam(settings.team, member.disk, faults),
             shifts=ShiftTeller(settings.notices, faults),
             policy=settings.policy,
             continues=member.begin_term(),
+            mutes=member.mutes,
         )
         figures = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults)
-        events = _events(pipeline, clock, faults)
+        events = _events(pipeline, member.log_export, clock, faults)
         notes = Notes(member.disk, faults)
         notes.start(str(pipeline.resource.attributes.get("service.version", "")), at)
         gatherer = make_gatherer(
             engine, settings, notes, examples=member.examples, pictures=pictures, clock=clock, faults=faults
         )
         engine.on_changes = _each(figures.record, events.changes, *([gatherer.notice] if pages else []))
-        engine.on_transitions = events.transitions
+        states = AlertStates(pipeline.meter, lambda: engine.rules.alerts, monotonic=clock.monotonic, faults=faults)
+        engine.on_transitions = _each(states.record, events.transitions)
         engine.restore(at)
         storages = list(journal.storages)
         workers = [
@@ -152,6 +159,7 @@ def assemble(
         notifiers=notifiers,
         events=events,
         pictures=pictures,
+        states=states,
         memory=memory,
         clock=clock,
     )
@@ -181,17 +189,16 @@ def make_gatherer(
     return Gatherer(engine, [*sources, course], closing=[course], pictures=pictures, clock=clock, faults=faults)
 
 
-def _events(pipeline: Pipeline, clock: Clock, faults: Faults) -> AlertEvents:
+def _events(pipeline: Pipeline, export: LogExport | None, clock: Clock, faults: Faults) -> AlertEvents:
     """Where alerts are told of as log records; by our own export only where the pipeline is ours too."""
     version = own_version()
-    export = None
-    if not pipeline.portable:
+    if export is None and not pipeline.portable:
         export = log_export_from_environment(resource=pipeline.resource, version=version, faults=faults)
     return AlertEvents(export, version=version, monotonic=clock.monotonic, faults=faults)
 
 
-def _each(*listeners: Callable[[Sequence[Change]], None]) -> Callable[[Sequence[Change]], None]:
-    def told(changes: Sequence[Change]) -> None:
+def _each(*listeners: Callable[[Sequence[_Changed]], None]) -> Callable[[Sequence[_Changed]], None]:
+    def told(changes: Sequence[_Changed]) -> None:
         for listener in listeners:
             listener(changes)
 
@@ -264,12 +271,12 @@ def make_routing(settings: Settings) -> Routing:
     )
 
 
-def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link) -> Context:
-    """What pages say of where they come from."""
+def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link, *, of_others: bool = False) -> Context:
+    """What pages say of where they come from. ``of_others``: what they are about does not run here."""
     return Context(
         service=settings.service,
         environment=settings.environment or "",
-        instance=settings.instance,
+        instance="" if of_others else settings.instance,
         runbooks=settings.runbook_base_url or "",
         served_runbook=served_runbook(settings),
         first_steps=partial(first_steps, folder=settings.runbooks),

@@ -12,7 +12,6 @@ from itertools import islice
 
 from otelmon.alerts.by_hand import ByHand
 from otelmon.alerts.model import Alert, AlertState, Transition
-from otelmon.collect.collector import Collector
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
 from otelmon.incidents.missed import missed
@@ -37,8 +36,10 @@ from otelmon.paging.text import Context
 from otelmon.rules.model import Group
 from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.member import Mutes
 from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
+from otelmon.runtime.source import Source
 from otelmon.runtime.team import CurrentTeam
 from otelmon.sample import Sample, is_stale
 from otelmon.storage.store import Request, Storage
@@ -66,12 +67,12 @@ class Engine:
     and may be replaced between ticks. ``on_changes`` and ``on_transitions`` are told what was written of incidents
     and of alerts, by each tick. ``by_hand`` and ``evidence`` are where other threads put values, and what they found
     out, for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later than the one
-    before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs.
-    ``continues`` is whether the counts that are collected go on from
-    those of a process that evaluated before.
+    before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs. ``continues`` is
+    whether the counts that are collected go on from those of a process that evaluated before. ``mutes`` gives silences
+    of the moment, by id, that nobody has written.
     """
 
-    collector: Collector
+    collector: Source
     window: Window
     rules: RuleRunner
     disk: Storage | None
@@ -86,6 +87,7 @@ class Engine:
     team: Team = field(default_factory=Team)
     on_changes: Callable[[Sequence[Change]], None] = lambda _: None
     continues: bool = False
+    mutes: Mutes = lambda *_: {}
     on_transitions: Callable[[Sequence[Transition]], None] = lambda _: None
     by_hand: deque[ByHand] = field(default_factory=deque)
     evidence: deque[Evidence] = field(default_factory=deque)
@@ -266,6 +268,7 @@ class Engine:
         requests = self._requests()
         evidence = [self.evidence.popleft() for _ in range(len(self.evidence))]
         self.team = team = self.current_team.refresh(now)
+        handed = self.mutes(self.window, self._incidents, at)
         stepped = step_incidents(
             self._incidents,
             transitions,
@@ -274,13 +277,15 @@ class Engine:
             taken=self._known_ids,
             alerts=current,
             recent=self._recent,
-            silences=self._silences,
+            silences={**self._silences, **handed},
             policy=self.policy,
             timing=timing(self.policy, self._policy_of) if self._escalates else None,
             evidence=evidence,
         )
         escalated = self._escalate(stepped, now)
-        stepped = routed(replace(stepped, incidents=escalated.incidents, changes=escalated.changes), self.routing)
+        left = {id_: each for id_, each in stepped.silences.items() if id_ not in handed}
+        stepped = replace(stepped, incidents=escalated.incidents, changes=escalated.changes, silences=left)
+        stepped = routed(stepped, self.routing)
         for refusal in stepped.refused:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
         pages = self._decide(stepped.changes, escalated.calls)

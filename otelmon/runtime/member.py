@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from otelmon.clock import Clock
 from otelmon.collect.collector import Collector
 from otelmon.collect.export import OtlpExport, exporter_from_environment
+from otelmon.collect.log_export import LogExport
 from otelmon.collect.pipeline import Pipeline
 from otelmon.config.settings import Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults
+from otelmon.incidents.model import Incident
+from otelmon.incidents.silence import Silence
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.runtime.examples import left
 from otelmon.runtime.lease import Lease, boot_id
 from otelmon.runtime.siblings import Siblings
+from otelmon.runtime.source import Source
 from otelmon.storage.sqlite import STATE_FILE, SqliteStorage
 from otelmon.storage.store import Storage
+
+if TYPE_CHECKING:
+    from otelmon.window.window import Window
+
+
+Mutes = Callable[["Window", Mapping[str, Incident], float], Mapping[str, Silence]]
+"""Silences at an instant (unix seconds), by id, of the window and the open incidents as they are then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +38,19 @@ class Member:
     """One process of those that share a state directory.
 
     ``disk``, ``lease`` and ``siblings`` are None where the state directory cannot be used: the process then evaluates
-    and pages for itself, because several pages are better than none.
+    and pages for itself, because several pages are better than none. ``serves`` is whether the collector takes in what
+    other services send. ``mutes`` are silences of the moment. ``log_export`` takes alerts and incidents as log records,
+    where these do not go where the standard variables say.
     """
 
-    collector: Collector
+    collector: Source
     export: OtlpExport | None
     disk: Storage | None
     lease: Lease | None
     siblings: Siblings | None
+    serves: bool = False
+    mutes: Mutes = lambda *_: {}
+    log_export: LogExport | None = None
 
     def may_send(self) -> bool:
         """Whether this process is the one that pages."""
@@ -45,7 +63,8 @@ class Member:
     def begin_term(self) -> bool:
         """This process evaluates from now on; whether it goes on from the counts of others."""
         self.collector.resume((), -math.inf)
-        return self.siblings is not None and self.disk is not None and self.siblings.begin_term(self.disk)
+        found = self.siblings is not None and self.disk is not None and self.siblings.begin_term(self.disk)
+        return found or self.serves
 
     def end_term(self) -> None:
         """Another process evaluates from now on."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from otelmon.alerts.by_hand import ByHand
 from otelmon.clock import Clock, SystemClock
@@ -37,6 +37,11 @@ from otelmon.runtime.switch import PagingDecision, decide_paging, development_si
 from otelmon.runtime.ticks import Ticks
 from otelmon.runtime.tracking import track_errors
 from otelmon.runtime.watch import Watch
+
+if TYPE_CHECKING:
+    from otelmon.collect.pipeline import Pipeline
+    from otelmon.incidents.model import Incident
+    from otelmon.runtime.member import Member
 
 # How long the first call that needs the engine waits for it (it loads numpy and the state), and a stop for the rest.
 _READY_SECONDS = 5.0
@@ -78,8 +83,11 @@ class Monitor:
         *,
         clock: Clock | None = None,
         load: Callable[[], Settings] | None = None,
+        widen: Callable[[Member, Pipeline], Member] | None = None,
     ) -> None:
+        """``widen`` gives what evaluates another source to collect from."""
         self.settings = settings
+        self._widen = widen
         self._rule_files = None if load is None or not settings.enabled else RuleFiles(settings, load)
         self.paging = paging
         self.faults = Faults()
@@ -171,6 +179,7 @@ class Monitor:
                 rule_files=self._rule_files,
                 on_reload=self._adopt,
                 idle_seconds=idle_seconds,
+                widen=self._widen,
             )
             self._watch_process = os.getpid()
             if is_run(os.environ):
@@ -212,6 +221,11 @@ class Monitor:
         """
         self.run()
         return Snapshot() if self._watch is None else self._watch.snapshot(wait_seconds=_READY_SECONDS)
+
+    @property
+    def incidents(self) -> Mapping[str, Incident]:
+        """The open incidents, by their ids; none where another process of the service evaluates."""
+        return {} if self._watch is None else self._watch.incidents
 
     def check_alert(self, name: str, value: float) -> AlertCheck:
         """Whether a value would trigger the alert of this name; pages nobody.

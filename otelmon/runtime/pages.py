@@ -13,8 +13,11 @@ from otelmon.rules.runbooks import not_served, runbook_text
 from otelmon.server.mount import RUNBOOKS_PATH, mounted
 
 
-def own_pages(settings: Settings, clock: Clock, faults: Faults) -> OwnPages | None:
-    """What otelmon answers in the app's place; None where no public address is set."""
+def own_pages(settings: Settings, clock: Clock, faults: Faults, *, of_others: bool = False) -> OwnPages | None:
+    """What otelmon answers in the app's place; None where no public address is set.
+
+    ``of_others``: what pages are about does not run here.
+    """
     public_url = settings.public_url
     if public_url is None:
         return None
@@ -27,7 +30,7 @@ def own_pages(settings: Settings, clock: Clock, faults: Faults) -> OwnPages | No
 
         acknowledge = AcknowledgePage(
             lambda: open_existing(settings.state_dir / STATE_FILE),
-            about=about(settings),
+            about=about(settings, of_others=of_others),
             public_url=public_url,
             clock=clock,
             faults=faults,

@@ -30,8 +30,11 @@ def startup_line(settings: Settings, paging: PagingDecision) -> str:
     return "; ".join(parts)
 
 
-def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str) -> Iterator[str]:
-    """What a user should mend before it matters. ``mounts`` is the text of /proc/mounts, empty where there is none."""
+def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str, server: bool = False) -> Iterator[str]:
+    """What a user should mend before it matters. ``mounts`` is the text of /proc/mounts, empty where there is none.
+
+    ``server`` is `otelmon serve`, which evaluates for all hosts.
+    """
     if sdk_missing(settings):
         yield (
             "SENTRY_DSN is set and the SDK that tracks errors is not installed: pip install 'otelmon[sentry]'; "
@@ -63,10 +66,11 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str)
             f"the state in {settings.state_dir} is on {file_system} and does not last over a restart of the machine or "
             "container; set OTELMON_STATE_DIR to a volume"
         )
-    yield (
-        "the workers of one host evaluate and page as one; those of another host do so on their own, and page too: "
-        "serve this app on one host for now"
-    )
+    if not server:
+        yield (
+            "the workers of one host evaluate and page as one; those of another host do so on their own, and page too: "
+            "where this app is served on several, let `otelmon serve` evaluate for all"
+        )
 
 
 def _is_local(url: str) -> bool:

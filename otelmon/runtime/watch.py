@@ -10,16 +10,16 @@ from __future__ import annotations
 import gc
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from otelmon.alerts.by_hand import ByHand
 from otelmon.clock import Clock
-from otelmon.collect.pipeline import open_pipeline
+from otelmon.collect.pipeline import Pipeline, open_pipeline
 from otelmon.config.settings import Settings
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
@@ -37,7 +37,10 @@ from otelmon.runtime.ticks import Ticks
 from otelmon.runtime.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
+    from otelmon.config.client import ClientSettings
+    from otelmon.incidents.model import Incident
     from otelmon.runtime.assemble import Assembly
+    from otelmon.runtime.client import Client
     from otelmon.runtime.member import Member
     from otelmon.runtime.term import Term
 
@@ -73,13 +76,18 @@ class Watch:
         rule_files: RuleFiles | None = None,
         on_reload: Callable[[Settings], None] = lambda _: None,
         idle_seconds: float = 0.0,
+        widen: Callable[[Member, Pipeline], Member] | None = None,
     ) -> None:
-        """``idle_seconds`` is how long it measures before it does anything else."""
+        """``idle_seconds`` is how long it measures before it does anything else.
+
+        ``widen`` gives the member another source to collect from.
+        """
         self._settings = settings
         self._rule_files = rule_files
         self._on_reload = on_reload
         self._pages = pages
         self._idle_seconds = idle_seconds
+        self._widen = widen
         self._recorder = recorder
         self._clock = clock
         self._faults = faults
@@ -96,6 +104,8 @@ class Watch:
         self._assembly: Assembly | None = None
         self._term: Term | None = None
         self._member: Member | None = None
+        self._client: Client | None = None
+        self._to_send = threading.Event()
         self._threads: list[threading.Thread] = []
         self._pipeline = open_pipeline(
             service_name=settings.service, host=settings.instance, environment=settings.environment, faults=faults
@@ -140,11 +150,18 @@ class Watch:
                 return found or Snapshot()
         return Snapshot()
 
+    @property
+    def incidents(self) -> Mapping[str, Incident]:
+        """The open incidents, by their ids; none where another process evaluates."""
+        assembly = self._assembly
+        return {} if assembly is None else assembly.engine.incidents
+
     def stop(self, timeout_seconds: float) -> None:
         """End the threads; deliver what is due and export once more within the time given."""
         deadline = self._clock.monotonic() + timeout_seconds
         self._stop.set()
         self._wake.set()
+        self._to_send.set()
         if self._term is not None:
             self._term.end()
         for lag in self._lags:
@@ -173,6 +190,8 @@ class Watch:
         if self._assembly is not None and self._term is not None and not self._term.lost:
             self._guard("stop", partial(self._assembly.close, timeout_seconds))
         if self._member is not None:
+            if self._client is not None:
+                self._guard("stop", partial(self._client.say_farewell, self._member.collector.finest))
             self._guard("stop", self._member.close)
 
     def _asked(self) -> Snapshot | None:
@@ -208,13 +227,16 @@ class Watch:
             with FORKS.whole():
                 from otelmon.runtime.member import join
 
-                member = self._member = join(
+                member = join(
                     self._settings,
                     pipeline=self._pipeline,
                     recorder=self._recorder,
                     clock=self._clock,
                     faults=self._faults,
                 )
+            member = self._member = member if self._widen is None else self._widen(member, self._pipeline)
+            if self._settings.client is not None:
+                member = self._member = self._connected(member, self._settings.client)
             if member.export is not None:
                 self._spawn("otelmon-export", partial(self._run_export, member))
             while self._is_evaluator(member):
@@ -224,6 +246,21 @@ class Watch:
         except Exception as error:  # noqa: BLE001 (the app must serve on without us)
             self._faults.add("start", "otelmon could not start; the app runs without it", error)
             self._ready.set()
+
+    def _connected(self, member: Member, server: ClientSettings) -> Member:
+        """Send to a server, which pages as long as it answers."""
+        from otelmon.runtime.client import Client, lookbacks
+        from otelmon.runtime.hand_over import HandOver
+
+        rules = self._rule_files
+        hand_over = HandOver(
+            server=server.url,
+            interval_seconds=self._interval_seconds,
+            lookbacks=lookbacks(lambda: self._settings if rules is None else rules.settings),
+        )
+        self._client = Client(self._settings, server, hand_over, clock=self._clock, faults=self._faults)
+        self._spawn("otelmon-client", partial(self._run_client, self._client, member))
+        return replace(member, mutes=hand_over)
 
     def _is_evaluator(self, member: Member) -> bool:
         """Leave the counts until this process is the one that evaluates; false where it is stopped before."""
@@ -337,6 +374,13 @@ class Watch:
             latest = member.collector.latest
             if latest is not None:
                 self._guard("export", partial(member.export.export, latest))
+
+    def _run_client(self, client: Client, member: Member) -> None:
+        with self._ticks.listening(lambda _: self._to_send.set()):
+            while not self._stop.is_set():
+                if self._clock.wait(self._to_send, self._interval_seconds):
+                    self._to_send.clear()
+                    self._guard("client", lambda: client.send(member.collector.finest))
 
     def _guard(self, kind: str, action: Callable[[], object]) -> None:
         try:

@@ -163,17 +163,18 @@ class Simulation:
     @property
     def triggered(self) -> list[tuple[float, str]]:
         """When which alert was paged."""
-        return [(at, self._alert(page)) for at, page in self.paged_at if page.reason is PageReason.TRIGGERED]
+        return [(at, self.alert_of(page)) for at, page in self.paged_at if page.reason is PageReason.TRIGGERED]
 
     @property
     def resolved(self) -> list[tuple[float, str]]:
         """When which alert was said to be resolved."""
         return [
-            (at, self._alert(page))
+            (at, self.alert_of(page))
             for at, page in self.paged_at
             if page.reason is PageReason.RESOLVED and page.action is PageAction.POST
         ]
 
-    def _alert(self, page: Page) -> str:
+    def alert_of(self, page: Page) -> str:
+        """The name of the alert that a page is about."""
         incident = self.disk.incident(page.incident_id) or self.memory.incident(page.incident_id)
         return incident.alerts[0].name if incident is not None else page.incident_id

@@ -21,7 +21,7 @@ disk_usage: {threshold: 85, severity: critical}
 """
 ON_BY_DEFAULT = [
     "error_rate", "route_error_rate", "response_time", "database_connections", "disk_usage", "memory_usage",
-    "page_delivery", "process_down", "series_overflow",
+    "page_delivery", "process_down", "service_silent", "instance_silent", "telemetry_late", "series_overflow",
     "redis_connection", "queue_delay", "health_check", "certificate_expiry", "upload_failures", "operation_failures",
 ]  # fmt: skip
 

@@ -1,0 +1,143 @@
+"""Ingest: what many clients send by OTLP, drained by the engine as samples.
+
+    take       bytes -> points of series (wire, otlp_json) -> order, starts, deltas (arriving)
+    collect    the samples that came since, each at the time that its sender gave it
+
+The names are those that the in-process reader gives (names, translate), so that a rule means the same here and there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+from otelmon.collect.arriving import SECOND, Arriving
+from otelmon.collect.batch import TOO_MANY_SERIES, Batch
+from otelmon.collect.limits import IngestLimits, OverloadedError, Taken
+from otelmon.collect.otlp_json import JsonReader
+from otelmon.collect.senders import Sender, Senders
+from otelmon.collect.wire import WireReader
+from otelmon.faults import Faults
+from otelmon.labels import Labels
+from otelmon.sample import Sample
+
+_SWEEPS = 16
+
+
+class Attendance(Protocol):
+    """Who wants to know which instances send; told by the threads that take."""
+
+    def heard(self, job: str, instance: str, *, at: float, newest_at: float | None = None) -> None:
+        """A request of this instance came at ``at``; ``newest_at`` is the time of its newest point, if it has one."""
+
+    def left(self, job: str, instance: str) -> None:
+        """This instance said farewell: it was stopped by intent."""
+
+
+class Ingest:
+    """Takes requests from any thread and gives the engine samples.
+
+    ``overflowed`` counts the points left out because there are too many series, ``dropped`` all that were dropped, by
+    reason. Whatever is dropped is also said once in the log.
+    """
+
+    def __init__(
+        self,
+        *,
+        faults: Faults | None = None,
+        limits: IngestLimits | None = None,
+        attendance: Attendance | None = None,
+    ) -> None:
+        self.faults = faults if faults is not None else Faults()
+        self.overflowed = 0
+        self._limits = limits or IngestLimits()
+        self._attendance = attendance
+        self._lock = threading.Lock()
+        self._arriving = Arriving(self._limits)
+        self._senders = Senders(self._limits, self._arriving)
+        self._wire = WireReader(self._limits, self._senders)
+        self._json = JsonReader(self._limits, self._senders)
+        self._swept_at = 0.0
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Points that were dropped, by reason; those of ``ahead`` were taken, but at another time."""
+        with self._lock:
+            return dict(self._arriving.dropped)
+
+    @property
+    def series(self) -> int:
+        """How many series are known."""
+        return len(self._arriving)
+
+    def take(self, request: bytes, *, at: float, tenant: str = "") -> Taken:
+        """Take an ExportMetricsServiceRequest that came at ``at`` (unix seconds).
+
+        ``tenant`` becomes a label of every series, unless empty. Raises MalformedError, of which nothing is taken then,
+        and OverloadedError.
+        """
+        return self._take(lambda batch: self._wire.read(request, batch, tenant=tenant), at)
+
+    def take_json(self, request: bytes, *, at: float, tenant: str = "") -> Taken:
+        """The same for OTLP/JSON."""
+        return self._take(lambda batch: self._json.read(request, batch, tenant=tenant), at)
+
+    def _take(self, read: Callable[[Batch], None], at: float) -> Taken:
+        with self._lock:
+            if self._arriving.waiting > self._limits.waiting:
+                raise OverloadedError("too many samples wait to be evaluated")
+            batch = Batch(self._limits, self._senders, now=int(at * SECOND))
+            before = self._arriving.dropped.copy()
+            read(batch)
+            self._arriving.dropped.update(batch.refused)
+            self.overflowed += batch.refused[TOO_MANY_SERIES]
+            rejected = batch.give(self._arriving)
+            dropped = self._arriving.dropped - before
+            senders = list(batch.senders.values())
+            left, self._arriving.left = self._arriving.left, set()
+        del dropped["duplicate"]  # a client that was not sure has sent again
+        self._tell(senders, dropped, left, at)
+        del dropped["ahead"]
+        message = "; ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items()))
+        return Taken(points=batch.points - rejected, rejected=rejected, message=message if rejected else "")
+
+    def _tell(self, senders: Sequence[Sender], dropped: Mapping[str, int], left: set[int], at: float) -> None:
+        for reason in dropped:
+            who = ", ".join(sorted(f"{sender.identity['job']} {sender.identity['instance']}" for sender in senders[:3]))
+            self.faults.add("ingest", f"data points of {who}: {_SAID.get(reason, reason)}")
+        if self._attendance is not None:
+            for sender in senders:
+                job, instance = sender.identity["job"], sender.identity["instance"]
+                self._attendance.heard(job, instance, at=at, newest_at=sender.newest / SECOND or None)
+                if sender.number in left:
+                    self._attendance.left(job, instance)
+
+    def collect(self, at: float) -> Sequence[Sample]:
+        """What came since the last call, each sample at its own time. Never raises."""
+        now = int(at * SECOND)
+        with self._lock:
+            self._arriving.repeat(self._senders.newest(now))
+            samples = self._arriving.drain()
+            if at - self._swept_at > self._limits.forget_seconds / _SWEEPS:
+                self._swept_at = at
+                before = now - int(self._limits.forget_seconds * SECOND)
+                self._senders.forget(self._arriving.forget(before), before)
+        return samples
+
+    def resume(self, known: Collection[Labels], at: float) -> None:
+        """Go on where an earlier process stopped: clients count on where they were, so there is nothing to be done."""
+
+    def shift(self, seconds: float) -> None:
+        """The wall clock jumped by so much: what was heard is as long ago as before."""
+        with self._lock:
+            self._arriving.shift(int(seconds * SECOND))
+            self._senders.shift(int(seconds * SECOND))
+
+
+_SAID = {
+    "ahead": "they are from the future, so they are taken for ones of now; set that machine's clock",
+    "late": "they were measured too long ago and are dropped; set that machine's clock, or send sooner",
+    "out of order": "they are older than others of the same series that came before, and are dropped",
+    "two senders": "two processes count the same series; give each a service.instance.id",
+}

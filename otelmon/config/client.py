@@ -1,0 +1,55 @@
+"""Reads ``endpoint:`` and ``token:``: the `otelmon serve` that pages in this application's place."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from otelmon.document.fields import Fields
+from otelmon.document.model import Scalar
+from otelmon.variables import Variables
+
+_URL, _TOKEN = "OTELMON_ENDPOINT", "OTELMON_TOKEN"
+_HINT = "write where otelmon serve takes OTLP over HTTP, such as http://otelmon:4318"
+
+
+class ClientSettings(BaseModel):
+    """Where `otelmon serve` takes OTLP over HTTP, without a slash at its end, and the bearer token for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: str
+    token: SecretStr | None = None
+
+
+def read_client(fields: Fields | None, variables: Variables) -> ClientSettings | None:
+    """``endpoint:`` and ``token:``, or OTELMON_ENDPOINT and OTELMON_TOKEN over them; None without an endpoint."""
+    url = variables.text(_URL)
+    if url is not None:
+        if not _is_address(url):
+            variables.fault(_URL, "is no address of a server", _HINT)
+    elif fields is not None:
+        value = fields.value("endpoint")
+        url = value.text.strip() if isinstance(value, Scalar) else None if value is None else ""
+        if url == "" and isinstance(value, Scalar) and value.written:
+            url = None  # its variable is not set here
+        if url is not None and not _is_address(url):
+            fields.fault("endpoint", "is no address of a server", _HINT)
+    token = variables.text(_TOKEN)
+    if token is None and fields is not None:
+        written = fields.value("token")
+        token = written.text.strip() or None if isinstance(written, Scalar) else None
+    if url is None:
+        return None
+    return ClientSettings(url=url.rstrip("/"), token=None if token is None else SecretStr(token))
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    plain = not parts.username and not parts.query and not parts.fragment and url.isprintable() and " " not in url
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and plain

@@ -1,0 +1,95 @@
+"""What a backend says to a request, and what OTLP says has to become of it.
+
+(https://opentelemetry.io/docs/specs/otlp/#failures, #failures-1, #partial-success)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from otelmon.collect.otlp import Signal
+
+_LONGEST_REASON = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """It is delivered. ``rejected`` counts the points, spans or records that the backend did not take, and why."""
+
+    rejected: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """Not now: the same request may be sent again, after ``seconds`` where the backend says so."""
+
+    reason: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Never: sending it again would change nothing. ``reason`` is one of few, ``message`` what the backend says."""
+
+    reason: str
+    message: str = ""
+
+
+Answer = Accepted | Later | Refused
+
+
+class Sender(Protocol):
+    """Sends to one target; used by one thread."""
+
+    def send(self, signal: Signal, body: bytes, timeout_seconds: float) -> Answer:
+        """Send a serialised Export...ServiceRequest. Never raises."""
+
+    def close(self) -> None:
+        """Let connections go."""
+
+
+def accepted(signal: Signal, response: bytes) -> Accepted:
+    """The answer that a response's body gives; one that cannot be read was a success all the same."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        partial = _response(signal).FromString(response).partial_success
+    except DecodeError:
+        return Accepted()
+    rejected = {
+        Signal.METRICS: "rejected_data_points",
+        Signal.TRACES: "rejected_spans",
+        Signal.LOGS: "rejected_log_records",
+    }[signal]
+    return Accepted(rejected=max(0, getattr(partial, rejected)), message=shown(partial.error_message))
+
+
+def shown(text: str) -> str:
+    """What a backend says, fit for a line of a log."""
+    return "".join(character if character.isprintable() else " " for character in text)[:_LONGEST_REASON].strip()
+
+
+def _response(signal: Signal) -> Any:
+    found: Callable[[], Any] = {Signal.METRICS: _metrics, Signal.TRACES: _traces, Signal.LOGS: _logs}[signal]
+    return found()
+
+
+def _metrics() -> Any:
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+
+    return ExportMetricsServiceResponse
+
+
+def _traces() -> Any:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    return ExportTraceServiceResponse
+
+
+def _logs() -> Any:
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+
+    return ExportLogsServiceResponse

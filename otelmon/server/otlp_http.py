@@ -1,0 +1,203 @@
+"""OTLP/HTTP as an ASGI app: protobuf and JSON, and the answers that the specification asks for.
+
+https://opentelemetry.io/docs/specs/otlp/#otlphttp. Senders try again after 429, 502, 503 and 504 and drop what is
+answered by any other error, so those say "later" and 400, 413 and 415 "never".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from google.rpc.status_pb2 import Status
+
+from otelmon.collect.limits import MalformedError, OverloadedError, Taken
+from otelmon.collect.otlp import Signal
+from otelmon.faults import Faults
+from otelmon.server.arrivals import REJECTED, Arrived, ReceiverSettings, Sink, Tokens, partial_success
+from otelmon.server.bodies import ENCODINGS, Body, BrokenError, TooLargeError
+from otelmon.server.paged import PAGED_PATH, Told
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_PROTOBUF = "application/x-protobuf"
+_JSON = "application/json"
+# What is handled on the event loop: it takes less than handing it to a thread and waiting for that.
+_SMALL = 8 * 1024
+# google.rpc.Code (https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto)
+_INVALID, _NOT_FOUND, _EXHAUSTED, _INTERNAL, _UNAVAILABLE, _UNAUTHENTICATED = 3, 5, 8, 13, 14, 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An HTTP answer; ``close`` where what the client still sends is not read."""
+
+    status: int
+    body: bytes
+    media: str
+    headers: tuple[tuple[str, str], ...] = ()
+    close: bool = False
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, code: int, message: str, *, close: bool = False, **headers: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.close = status, code, close
+        self.headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+
+
+class OtlpHttp:
+    """The ASGI app. ``executor`` runs what takes longer than the event loop may be held."""
+
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        sinks: Mapping[Signal, Sink],
+        *,
+        faults: Faults,
+        executor: Executor,
+        told: Told | None = None,
+    ) -> None:
+        self._settings = settings
+        self._sinks = {signal.path: (signal, sink) for signal, sink in sinks.items()}
+        self._tokens = Tokens(settings.tokens)
+        self._faults = faults
+        self._executor = executor
+        self._told = told
+        self._at_once = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        media = headers.get("content-type", "").partition(";")[0].strip().lower()
+        answered = _JSON if media == _JSON else _PROTOBUF
+        try:
+            answer = await self._answer(scope, headers, media, receive)
+        except _RefusedError as refused:
+            body = _status(refused.code, str(refused), answered)
+            answer = Answer(
+                status=refused.status, body=body, media=answered, headers=refused.headers, close=refused.close
+            )
+        except Exception as error:  # noqa: BLE001 (the next request is served all the same)
+            self._faults.add("receiver", "a request over HTTP could not be handled", error)
+            body = _status(_INTERNAL, "internal error", answered)
+            answer = Answer(status=500, body=body, media=answered, close=True)
+        if answer is not None:
+            await _send(send, answer)
+
+    async def _answer(self, scope: Scope, headers: Mapping[str, str], media: str, receive: Receive) -> Answer | None:
+        if self._told is not None and scope["path"] == PAGED_PATH:
+            return self._paged(self._told, scope, headers)
+        signal, sink = self._sink(scope)
+        tenant = self._tokens.tenant(headers.get("authorization", ""))
+        if tenant is None:
+            raise _RefusedError(
+                401, _UNAUTHENTICATED, "a bearer token is needed", close=True, www_authenticate="Bearer"
+            )
+        if media not in {_PROTOBUF, _JSON}:
+            raise _RefusedError(415, _INVALID, f"Content-Type is to be {_PROTOBUF} or {_JSON}", close=True)
+        encoding = headers.get("content-encoding", "").strip().lower() or "identity"
+        if encoding not in ENCODINGS:
+            raise _RefusedError(
+                415, _INVALID, "Content-Encoding is not known", close=True, accept_encoding=", ".join(ENCODINGS[:3])
+            )
+        if self._at_once >= self._settings.most_at_once:
+            raise self._later("too many requests at once", close=True)
+        self._at_once += 1
+        try:
+            body = await self._read(headers.get("content-length", ""), encoding, receive)
+            if body is None:
+                return None
+            taken = await self._take(sink, Arrived(body=body, json=media == _JSON, tenant=tenant))
+        finally:
+            self._at_once -= 1
+        return Answer(status=200, body=_partial(signal, taken, media), media=media)
+
+    def _paged(self, told: Told, scope: Scope, headers: Mapping[str, str]) -> Answer:
+        if self._tokens.tenant(headers.get("authorization", "")) is None:
+            raise _RefusedError(
+                401, _UNAUTHENTICATED, "a bearer token is needed", close=True, www_authenticate="Bearer"
+            )
+        status, body = told(scope["query_string"].decode("ascii", "replace"))
+        return Answer(status=status, body=body, media=_JSON, close=scope["method"] != "GET")
+
+    def _sink(self, scope: Scope) -> tuple[Signal, Sink]:
+        found = self._sinks.get(scope["path"])
+        if found is None:
+            served = ", ".join(self._sinks)
+            raise _RefusedError(404, _NOT_FOUND, f"nothing is taken here; this server takes {served}", close=True)
+        if scope["method"] != "POST":
+            raise _RefusedError(405, _INVALID, "OTLP is sent by POST", close=True, allow="POST")
+        return found
+
+    async def _read(self, length: str, encoding: str, receive: Receive) -> bytes | None:
+        """The body, None where the client is gone."""
+        settings = self._settings
+        if length.isdecimal() and int(length) > settings.most_body:
+            raise _RefusedError(413, _INVALID, f"the body is larger than {settings.most_body} bytes", close=True)
+        body = Body(encoding, most=settings.most_body, most_decompressed=settings.most_decompressed)
+        try:
+            async with asyncio.timeout(settings.body_seconds):
+                more = True
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    data, more = message.get("body", b""), message.get("more_body", False)
+                    if encoding == "identity" or len(data) <= _SMALL:
+                        body.feed(data)
+                    else:
+                        await asyncio.get_running_loop().run_in_executor(self._executor, body.feed, data)
+            return body.whole()
+        except TooLargeError as error:
+            raise _RefusedError(413, _INVALID, str(error), close=True) from error
+        except BrokenError as error:
+            raise _RefusedError(400, _INVALID, str(error), close=True) from error
+        except TimeoutError as error:
+            raise _RefusedError(408, _INVALID, "the body came too slowly", close=True) from error
+
+    async def _take(self, sink: Sink, arrived: Arrived) -> Taken:
+        try:
+            if len(arrived.body) <= _SMALL:
+                return sink(arrived)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, sink, arrived)
+        except MalformedError as error:
+            raise _RefusedError(400, _INVALID, str(error)) from error
+        except OverloadedError as error:
+            raise self._later(str(error)) from error
+
+    def _later(self, why: str, *, close: bool = False) -> _RefusedError:
+        return _RefusedError(503, _UNAVAILABLE, why, close=close, retry_after=str(self._settings.retry_after_seconds))
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    headers = [("content-type", answer.media), ("content-length", str(len(answer.body))), *answer.headers]
+    if answer.close:
+        headers.append(("connection", "close"))
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _status(code: int, message: str, media: str) -> bytes:
+    if media == _JSON:
+        return json.dumps({"code": code, "message": message}).encode()
+    return bytes(Status(code=code, message=message).SerializeToString())
+
+
+def _partial(signal: Signal, taken: Taken, media: str) -> bytes:
+    if media == _PROTOBUF:
+        return partial_success(signal, taken)
+    if not taken.rejected and not taken.message:
+        return b"{}"
+    # 64-bit integers are texts in OTLP/JSON.
+    partial = {REJECTED[signal].json: str(taken.rejected), "errorMessage": taken.message}
+    return json.dumps({"partialSuccess": partial}).encode()

@@ -1,0 +1,139 @@
+"""A server and its clients on a clock that the test moves: what is sent is real OTLP, without the sockets."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+from otelmon.collect.collector import Collector
+from otelmon.collect.ingest import Ingest
+from otelmon.collect.presence import Presence
+from otelmon.config.client import ClientSettings
+from otelmon.config.load import load_settings
+from otelmon.errors import StateError
+from otelmon.faults import Faults
+from otelmon.instrument.model import Traffic
+from otelmon.instrument.recorder import RequestRecorder
+from otelmon.runtime.client import Client, lookbacks
+from otelmon.runtime.fleet import Fleet
+from otelmon.runtime.hand_over import Claims, HandOver
+from otelmon.server.paged import PAGED_PATH, told
+from otelmon.storage.store import Storage
+from otelmon.testing.clock import FakeClock
+from tests.e2e.simulation import Simulation
+
+
+class ServerSimulation(Simulation):
+    """`otelmon serve` without its sockets; a second one on the same folder and storage is the server restarted."""
+
+    def __init__(self, config: Path, *, clock: FakeClock, disk: Storage | None = None) -> None:
+        super().__init__(config, clock=clock, disk=disk, environ={"OTEL_SERVICE_NAME": "otelmon"})
+        self.presence = Presence(interval_seconds=self.settings.interval_seconds)
+        self.ingest = Ingest(faults=self.faults, attendance=self.presence)
+        own = Collector(None, recorder=None, job="otelmon", instance="server", faults=self.faults)
+        self.engine.collector = Fleet(
+            own, self.ingest, self.presence, state_dir=config.parent, faults=self.faults, at=clock.now()
+        )
+        self.engine.mutes = Claims(self.presence.is_up)
+        self.down = False
+
+    def pages_text(self) -> list[str]:
+        """All that people could read in each page."""
+        return [f"{page.message.title}\n{page.message.description}" for page in self.pages.pages]
+
+
+class Wire(Client):
+    """A client's connection, which a test can cut."""
+
+    def __init__(self, server: ServerSimulation, app: Path, instance: str, hand_over: HandOver | None = None) -> None:
+        settings = load_settings(app, environ={"OTEL_SERVICE_NAME": "shop", "HOME": "/"}, directory=app.parent)
+        self.hand_over = hand_over or HandOver(server="server", interval_seconds=15.0, lookbacks=dict)
+        super().__init__(
+            settings,
+            ClientSettings(url="http://server:4318"),
+            self.hand_over,
+            clock=server.clock,
+            faults=Faults(),
+        )
+        self._instance = instance
+        self.server = server
+        self.cut = False
+
+    def _ask(self, method: str, url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> object:
+        del headers
+        if self.cut or self.server.down:
+            raise StateError("the network is cut")
+        if method == "POST":
+            self.server.ingest.take(gzip.decompress(body), at=self.server.clock.now())
+            return None
+        assert url.path == PAGED_PATH
+        status, answer = told(self.server.engine.incidents.values, lambda: "")(url.query.decode())
+        assert status == 200
+        return json.loads(answer)
+
+
+class ReplicaSimulation:
+    """An instance that only measures and sends."""
+
+    def __init__(self, server: ServerSimulation, app: Path, instance: str) -> None:
+        self.recorder = RequestRecorder(start_at=server.clock.now())
+        self._collector = Collector(None, recorder=self.recorder, job="shop", instance=instance, faults=Faults())
+        self._wire = Wire(server, app, instance)
+        self._clock = server.clock
+
+    def request(self, route: str = "/items", status: int = 200, *, seconds: float = 0.02, times: int = 1) -> None:
+        """Count requests that just ended."""
+        lane = self.recorder.lane(Traffic.REQUEST, "GET", "http")
+        for _ in range(times):
+            lane.begin()
+            lane.end(route, status, str(status) if status >= 500 else "", seconds)
+
+    def send(self) -> None:
+        """Send what was counted until now."""
+        self._collector.count(self._clock.now())
+        assert self._wire.send(self._collector.finest)
+
+    def say_farewell(self) -> None:
+        """Stop as by SIGTERM."""
+        self._collector.count(self._clock.now())
+        self._wire.say_farewell(self._collector.finest)
+
+
+class AppSimulation(Simulation):
+    """An app with `endpoint:` set: it evaluates along, sends after each tick, and pages while the server is lost."""
+
+    def __init__(self, config: Path, server: ServerSimulation, *, disk: Storage | None = None) -> None:
+        super().__init__(config, clock=server.clock, disk=disk)
+        hand_over = HandOver(
+            server="server",
+            interval_seconds=self.settings.interval_seconds,
+            lookbacks=lookbacks(lambda: self.settings),
+        )
+        self.engine.mutes = hand_over
+        self.wire = Wire(server, config, "web-1/7", hand_over)
+
+    def tick(self, *, deliver: bool = True) -> None:
+        """A tick, and what follows it."""
+        super().tick(deliver=deliver)
+        collector = self.engine.collector
+        assert isinstance(collector, Collector)
+        self.wire.send(collector.finest)
+
+
+def run(seconds: float, clock: FakeClock, parts: Sequence[Simulation], second: object) -> None:
+    """Let time pass for all: traffic each second, a tick of each at each interval, one after the other."""
+    interval = parts[0].settings.interval_seconds
+    end = clock.monotonic() + seconds
+    next_tick = clock.monotonic() + interval
+    while clock.monotonic() < end:
+        clock.advance(1.0)
+        if callable(second):
+            second()
+        if clock.monotonic() >= next_tick:
+            next_tick += interval
+            for part in parts:
+                part.tick()

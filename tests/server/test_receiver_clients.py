@@ -1,0 +1,198 @@
+"""The exporters of the Python SDK as clients, over HTTP and gRPC, with TLS, tokens and more than is taken."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import ipaddress
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpExporter
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider, ObservableCounter
+from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
+from opentelemetry.sdk.resources import Resource
+
+from otelmon.collect.limits import OverloadedError
+from otelmon.server.arrivals import TlsFiles
+from tests.collect.making import data_of
+from tests.collect.sending import SHOP, encoded, gauge, number
+from tests.server.clients import Server, serving
+
+EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+DELTAS = dict.fromkeys((Counter, Histogram, ObservableCounter), AggregationTemporality.DELTA)
+EXPONENTIAL = {Histogram: ExponentialBucketHistogramAggregation()}
+
+
+@pytest.fixture
+def grpc_server() -> Iterator[Server]:
+    with serving(http_port=None, grpc_port=0, most_decompressed=64 * 1024) as server:
+        yield server
+
+
+def call(server: Server, body: bytes, *, method: str = EXPORT, **options: Any) -> bytes:
+    with grpc.insecure_channel(f"127.0.0.1:{server.receiver.grpc_port}") as channel:
+        return bytes(channel.unary_unary(method)(body, timeout=60, **options))
+
+
+def body(value: float = 1.0, at: float | None = None) -> bytes:
+    return encoded(data_of(gauge(number(value, time.time() if at is None else at)), resource=SHOP))
+
+
+@pytest.mark.parametrize("deltas", [False, True])
+@pytest.mark.parametrize("exponential", [False, True])
+@pytest.mark.parametrize("protocol", ["http", "gzip", "grpc"])
+def test_the_sdks_exporters_are_understood(protocol: str, *, exponential: bool, deltas: bool) -> None:
+    with serving(grpc_port=0) as server:
+        how: dict[str, Any] = {"preferred_temporality": DELTAS if deltas else None}
+        how["preferred_aggregation"] = EXPONENTIAL if exponential else None
+        if protocol == "grpc":
+            exporter: Any = GrpcExporter(f"127.0.0.1:{server.receiver.grpc_port}", insecure=True, **how)
+        else:
+            compression = Compression.Gzip if protocol == "gzip" else None
+            exporter = HttpExporter(f"{server.http}/v1/metrics", compression=compression, **how)
+        reader = PeriodicExportingMetricReader(exporter, export_interval_millis=10_000_000)
+        provider = MeterProvider([reader], resource=Resource(SHOP), shutdown_on_exit=False)
+        meter = provider.get_meter("app")
+        orders, inside = meter.create_counter("orders"), meter.create_up_down_counter("inside")
+        depth, took = meter.create_gauge("depth"), meter.create_histogram("took", "s")
+        for value in (1, 2):
+            orders.add(3, {"kind": "a"})
+            inside.add(-1)
+            depth.set(value / 2)
+            took.record(0.3)
+            provider.force_flush(60_000)
+        provider.shutdown()
+        last = {sample.labels.metric_name: sample.value for sample in server.ingest.collect(time.time())}
+        expected = {"orders_total": 6.0, "inside": -2.0, "depth": 1.0, "took_seconds_count": 2.0}
+        assert {name: last[name] for name in expected} == expected
+        assert last["took_seconds_sum"] == pytest.approx(0.6)
+        assert ("took_seconds" in last, "took_seconds_bucket" in last) == (exponential, not exponential)
+        assert not server.faults.counts
+
+
+def test_grpc_answers_with_the_codes_of_the_specification(grpc_server: Server) -> None:
+    assert call(grpc_server, body()) == b""
+    said = ExportMetricsServiceResponse.FromString(call(grpc_server, body(at=1.0))).partial_success
+    assert (said.rejected_data_points, said.error_message) == (1, "late: 1")
+    traces = EXPORT.replace("metrics", "trace").replace("Metrics", "Trace")
+    for code, sent, options in (
+        (grpc.StatusCode.INVALID_ARGUMENT, body()[:-3], {}),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, bytes(100_000), {}),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, bytes(10_000_000), {"compression": grpc.Compression.Gzip}),
+        (grpc.StatusCode.UNIMPLEMENTED, body(), {"method": traces}),
+    ):
+        with pytest.raises(grpc.RpcError) as refused:
+            call(grpc_server, sent, **options)
+        assert refused.value.code() is code
+        assert call(grpc_server, body()) == b""
+    assert not grpc_server.faults.counts
+
+
+def test_grpc_says_when_to_come_again(grpc_server: Server) -> None:
+    grpc_server.error = OverloadedError("too many samples wait")
+    with pytest.raises(grpc.RpcError) as refused:
+        call(grpc_server, body())
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    (details,) = [value for key, value in refused.value.trailing_metadata() if key == "grpc-status-details-bin"]
+    retry = RetryInfo()
+    assert Status.FromString(details).details[0].Unpack(retry)
+    assert retry.retry_delay.seconds == 5
+    grpc_server.error = RuntimeError("of ours")
+    with pytest.raises(grpc.RpcError) as refused:
+        call(grpc_server, body())
+    assert refused.value.code() is grpc.StatusCode.INTERNAL
+    assert grpc_server.faults.counts["receiver"] == 1
+
+
+def test_grpc_asks_for_a_token() -> None:
+    with serving(http_port=None, grpc_port=0, tokens={"secret": "team-a"}) as server:
+        for metadata in (None, [("authorization", "Bearer wrong")], [("authorization", "secret")]):
+            with pytest.raises(grpc.RpcError) as refused:
+                call(server, body(), metadata=metadata)
+            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        call(server, body(), metadata=[("authorization", "Bearer secret")])
+        assert [sample.labels["tenant"] for sample in server.ingest.collect(time.time())] == ["team-a"]
+
+
+class Authority:
+    """Certificates for loopback, signed by one authority."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
+        self.file = folder / "ca.pem"
+        self.file.write_bytes(self._sign(self._name, self._key, ca=True))
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """The files of a certificate and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        files = self._folder / f"{name}.pem", self._folder / f"{name}.key"
+        files[0].write_bytes(self._sign(subject, key, ca=False))
+        plain, form = serialization.NoEncryption(), serialization.PrivateFormat.PKCS8
+        files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+        return files
+
+    def _sign(self, subject: x509.Name, key: Any, *, ca: bool) -> bytes:
+        now = dt.datetime.now(dt.UTC)
+        loopback = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        built = x509.CertificateBuilder(subject_name=subject, issuer_name=self._name, public_key=key.public_key())
+        built = built.serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(days=1))
+        built = built.not_valid_after(now + dt.timedelta(days=1)).add_extension(loopback, critical=False)
+        built = built.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        return built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def test_tls_and_only_who_has_a_certificate(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
+    client, client_key = authority.issue("client")
+    tls = TlsFiles(certificate=certificate, key=key, client_ca=authority.file)
+    with serving(grpc_port=0, tls=tls) as server:
+        context = ssl.create_default_context(cafile=authority.file)
+        url = f"{server.http.replace('http', 'https')}/v1/metrics"
+        headers = {"content-type": "application/x-protobuf"}
+        with httpx.Client(verify=context) as without, pytest.raises(httpx.HTTPError):
+            without.post(url, content=body(), headers=headers)
+        context.load_cert_chain(client, client_key)
+        with httpx.Client(verify=context) as known:
+            assert known.post(url, content=body(), headers=headers).status_code == 200
+        authority_file, mine = authority.file.read_bytes(), (client_key.read_bytes(), client.read_bytes())
+        target = f"127.0.0.1:{server.receiver.grpc_port}"
+        anonymous = grpc.ssl_channel_credentials(authority_file)
+        with grpc.secure_channel(target, anonymous) as channel, pytest.raises(grpc.RpcError):
+            channel.unary_unary(EXPORT)(body(), timeout=30)
+        with grpc.secure_channel(target, grpc.ssl_channel_credentials(authority_file, *mine)) as channel:
+            assert channel.unary_unary(EXPORT)(body(), timeout=60) == b""
+        with pytest.raises((ConnectionError, TimeoutError)):
+            server.ask(body())  # in plain text
+        assert server.ingest.series == 1
+
+
+def test_bodies_of_many_requests_leave_no_memory_behind() -> None:
+    whole = gzip.compress(body())
+    with serving() as server, httpx.Client() as client:
+        headers = {"content-type": "application/x-protobuf", "content-encoding": "gzip"}
+        for _ in range(200):
+            assert client.post(f"{server.http}/v1/metrics", content=whole, headers=headers).status_code == 200
+            server.arrived.clear()
+        assert server.ingest.series == 1
+        assert len(server.ingest.collect(time.time())) == 1
