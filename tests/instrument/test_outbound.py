@@ -60,7 +60,10 @@ with served() as endpoint, served() as probed:
 
 
 # The instrumentation of httpx (0.66b1) counts nothing that ends in an exception.
-@pytest.mark.parametrize(("library", "refused"), [("httpx", []), ("requests", ["outbound_error_rate"])])
+@pytest.mark.parametrize(
+    ("library", "refused"),
+    [pytest.param("httpx", [], marks=pytest.mark.soak), ("requests", ["outbound_error_rate"])],
+)
 def test_failing_calls_page_once_and_resolve_once_and_those_of_our_own_are_not_counted(
     tmp_path: Path, library: str, refused: list[str]
 ) -> None:
