@@ -14,9 +14,10 @@ from otelmon.instrument.probes import HttpTarget, ProbeSettings, Rhythm, TcpTarg
 from otelmon.instrument.redis_watch import RedisSettings
 
 _RHYTHM = ("interval", "timeout", "failures", "successes")
-_HTTP = ("url", "method", "status", "body", "json", "headers", "latency_limit")
+_HTTP = ("url", "method", "status", "body", "json", "headers", "latency_limit", "certificate")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "OPTIONS")
 _LONGEST_SECONDS = 3600.0
+_DAY_SECONDS = 86_400.0
 
 
 def read_probes(fields: Fields | None) -> tuple[ProbeSettings, ...]:
@@ -104,6 +105,9 @@ def _http(fields: Fields) -> HttpTarget | None:
         fields.fault("url", "is no address of the web", "write https://host/path")
         return None
     expected = fields.sub("json")
+    certificate = fields.duration("certificate", low=_DAY_SECONDS, high=365 * _DAY_SECONDS)
+    if certificate is not None and not url.startswith("https:"):
+        fields.fault("certificate", "is of an address without one", "write url: https://..., or leave it out")
     return HttpTarget(
         url=url,
         method=fields.choice("method", _METHODS) or "GET",
@@ -112,6 +116,7 @@ def _http(fields: Fields) -> HttpTarget | None:
         body=fields.text("body"),
         json=None if expected is None else {name: _plain(entry.value) for name, entry in expected.entries.items()},
         latency_limit_seconds=fields.duration("latency_limit", low=0.001, high=_LONGEST_SECONDS),
+        certificate_seconds=certificate,
     )
 
 

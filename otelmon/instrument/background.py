@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from otelmon.clock import Clock
 from otelmon.faults import Faults
+from otelmon.instrument.own_calls import leave_out_calls
 
 _T = TypeVar("_T")
 # How soon a job that is added, or one whose time is over, is seen.
@@ -53,6 +54,7 @@ class _Run(Generic[_T]):
         self.thread.start()
 
     def _main(self) -> None:
+        leave_out_calls()
         began = perf_counter()
         value: _T | None = None
         error: BaseException | None = None

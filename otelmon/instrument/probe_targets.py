@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from functools import cache
-from time import monotonic
+from time import monotonic, time
 
 import httpx
 
@@ -49,6 +49,8 @@ def _ask_http(target: HttpTarget, timeout_seconds: float) -> Answer:
     problem = _status_problem(target, response.status_code) or _body_problem(target, bytes(body))
     if not problem and target.latency_limit_seconds is not None and monotonic() - began > target.latency_limit_seconds:
         problem = "too slow"
+    if not problem and target.certificate_seconds is not None and expires_at is not None:
+        problem = "" if expires_at - time() > target.certificate_seconds else "its certificate ends soon"
     return Answer(problem=problem, certificate_expires_at=expires_at)
 
 

@@ -31,7 +31,8 @@ class Rhythm:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpTarget:
     """An endpoint and what it has to answer: one of ``statuses`` (none given: any 2xx), ``body`` somewhere in the body,
-    ``json`` as part of a JSON object, within ``latency_limit_seconds``. The address and the headers may hold secrets.
+    ``json`` as part of a JSON object, within ``latency_limit_seconds``, over TLS with a certificate that is valid for
+    another ``certificate_seconds``. The address and the headers may hold secrets.
     """
 
     url: str = field(repr=False)
@@ -41,6 +42,7 @@ class HttpTarget:
     body: str | None = None
     json: Mapping[str, object] | None = None
     latency_limit_seconds: float | None = None
+    certificate_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

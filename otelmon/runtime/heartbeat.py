@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pydantic import SecretStr
 
 from otelmon.faults import Faults
+from otelmon.instrument.own_calls import leave_out_calls
 from otelmon.runtime.ticks import Tick
 
 _FAULT = "heartbeat"
@@ -49,6 +50,7 @@ class Heartbeat:
         self._call.start()
 
     def _send(self) -> None:
+        leave_out_calls()
         problem = self._problem()
         if problem:
             self.failed += 1

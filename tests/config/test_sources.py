@@ -21,6 +21,7 @@ probes:
     json: {status: ok, checks: {database: true, replicas: [1, 2]}}
     headers: {X-Token: "${TOKEN}"}
     latency_limit: 800ms
+    certificate: 7d
     interval: 30s
     timeout: 2s
     failures: 5
@@ -48,6 +49,7 @@ def test_a_probe_has_a_target_a_rhythm_and_no_secret_in_what_it_shows(tmp_path: 
             json={"status": "ok", "checks": {"database": True, "replicas": [1, 2]}},
             headers={"X-Token": "t0ps3cret"},
             latency_limit_seconds=0.8,
+            certificate_seconds=7 * 86_400.0,
         ),
         rhythm=Rhythm(interval_seconds=30.0, timeout_seconds=2.0, failures=5, successes=1),
     )
@@ -71,6 +73,7 @@ def test_redis_is_an_address_or_several_named_without_their_password(tmp_path: P
         ("probes: {shop: https://a.b}", "1:16", "write {url: https://...} or {tcp: host:port}"),
         ("probes: {shop: {url: 'ftp://otto:pass@a.b'}}", "1:22", "write https://host/path"),
         ("probes: {shop: {url: 'https://a.b:port'}}", "1:22", "write https://host/path"),
+        ("probes: {shop: {url: 'http://a.b', certificate: 7d}}", "1:49", "is of an address without one"),
         ("probes: {shop: {tcp: mail}}", "1:22", "write host:port, such as db.internal:5432"),
         ("probes: {shop: {tcp: 'mail:25', status: 200}}", "1:41", "is for url:, not for tcp:"),
         ("probes: {shop: {url: 'https://a.b', status: ok}}", "1:45", "write a number such as 204"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.collect.receiver import Received, grpc_receiver, http_receiver
+from tests.collect.rotel import rotel
 from tests.e2e.served import Served
 
 pytestmark = pytest.mark.slow
@@ -110,3 +111,17 @@ def test_the_same_arrives_over_grpc(tmp_path: Path) -> None:
         metric = drive(app, received)
         assert metric.WhichOneof("data") == "histogram"
         assert total(received, delta=False) == 5
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_an_agent_of_other_people_accepts_it_and_passes_it_on_unchanged(tmp_path: Path, protocol: str) -> None:
+    with http_receiver() as received, rotel(received.url, tmp_path) as agent:
+        asked = {"OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_ENDPOINT": agent[protocol]}
+        with shop(tmp_path, received, **asked) as app:
+            metric = drive(app, received)
+            (point,) = metric.histogram.data_points
+            assert attributes(point)["http.route"] == "/products/{product_id}"
+            assert list(point.explicit_bounds) == SEMCONV_BOUNDS
+            assert point.count == sum(point.bucket_counts) == 5
+            resource = received.requests[-1].resource_metrics[0].resource
+            assert "shop" in {pair.value.string_value for pair in resource.attributes if pair.key == "service.name"}

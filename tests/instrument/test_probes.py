@@ -177,6 +177,18 @@ def test_a_certificate_that_has_expired_pages_once_and_one_that_ends_soon_warns(
         assert process.triggered == []
 
 
+def test_a_probe_with_a_bound_for_its_certificate_fails_before_that_ends(
+    tmp_path: Path, trusted: Callable[[Path], None]
+) -> None:
+    soon = make_certificate(tmp_path / "soon.pem", days=5)
+    trusted(soon)
+    with served(soon) as endpoint:
+        assert ask(http(endpoint, certificate_seconds=6 * 86_400.0).target, 5.0).problem == "its certificate ends soon"
+        assert ask(http(endpoint, certificate_seconds=4 * 86_400.0).target, 5.0).problem == ""
+        endpoint.status = 503  # what is worse is said
+        assert ask(http(endpoint, certificate_seconds=6 * 86_400.0).target, 5.0).problem == "status 503"
+
+
 # Functions, and what runs them
 
 

@@ -34,6 +34,8 @@ EXPECTED = {
     "certificate_expiry": (14.0, Unit.NONE, Severity.WARNING, 0.0, True),
     "upload_failures": (0.1, Unit.RATIO, Severity.CRITICAL, 0.0, True),
     "operation_failures": (0.1, Unit.RATIO, Severity.CRITICAL, 0.0, True),
+    "outbound_error_rate": (0.1, Unit.RATIO, Severity.WARNING, 0.0, True),
+    "outbound_response_time": (2000.0, Unit.MILLISECONDS, Severity.WARNING, 0.0, True),
     "cpu_usage": (90.0, Unit.PERCENT, Severity.WARNING, 600.0, False),
 }
 

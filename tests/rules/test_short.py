@@ -23,6 +23,7 @@ ON_BY_DEFAULT = [
     "error_rate", "route_error_rate", "response_time", "database_connections", "disk_usage", "memory_usage",
     "page_delivery", "process_down", "service_silent", "instance_silent", "telemetry_late", "series_overflow",
     "redis_connection", "queue_delay", "health_check", "certificate_expiry", "upload_failures", "operation_failures",
+    "outbound_error_rate", "outbound_response_time",
 ]  # fmt: skip
 
 
