@@ -11,6 +11,8 @@ from opentelemetry.util._once import Once
 
 import otelmon
 from otelmon.collect import pipeline
+from otelmon.runtime import monitor
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +27,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(api, "_METER_PROVIDER_SET_ONCE", Once())
     monkeypatch.setattr(api, "_PROXY_METER_PROVIDER", api._ProxyMeterProvider())
     monkeypatch.setattr(pipeline, "_own", [])
+    # How long an application waits for the engine, and for the last page, is too short for a machine full of tests.
+    monkeypatch.setattr(monitor, "_READY_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(monitor, "_STOP_SECONDS", PATIENCE_SECONDS)
     yield tmp_path
     otelmon.stop()
 

@@ -224,10 +224,17 @@ def test_it_is_mounted_in_any_framework_and_not_counted_as_a_request(
     slash = "/" if make is mounted else ""
     monitor = otelmon.start(app, paging="off")
     with TestClient(app) as client:
-        answers = [client.get(f"/otelmon/health{slash}") for _ in range(2)]
-        assert [each.status_code for each in answers] == [200, 200], answers[0].text
+        answers: list[Any] = []
+
+        def is_well() -> bool:
+            """On a busy machine ticks are late at times, and that is said."""
+            answers.append(client.get(f"/otelmon/health{slash}"))
+            return bool(answers[-1].status_code == 200)
+
+        for _ in range(2):
+            wait_until(is_well)
         assert client.get("/nowhere").status_code == 404
         counted = monitor._recorder.snapshot()
         assert {(cell.status, cell.count) for cell in counted.cells} == {(404, 1)}
         assert sum(each.count for each in counted.active) == 0
-    assert json.loads(answers[0].text)["tick_seconds"] >= 0
+    assert json.loads(answers[-1].text)["tick_seconds"] >= 0
