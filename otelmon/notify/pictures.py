@@ -46,7 +46,7 @@ def can_draw() -> bool:
 class Pictures:
     """Draws charts in a child process and keeps the last ones in memory.
 
-    One thread calls ``begin``, ``draw`` and ``close``; any thread asks what is ``ready``, which never waits. The child
+    One thread calls ``begin`` and ``draw``; any thread asks what is ``ready``, which never waits, and closes. The child
     is started when it is needed and ends by itself. matplotlib keeps its list of fonts in ``folder``, a directory that
     is made where possible. ``command`` is what runs the child. Instants are monotonic seconds.
     """
@@ -62,6 +62,7 @@ class Pictures:
         self._command = command
         self._monotonic = monotonic
         self._child: _Child | None = None
+        self._closed = False
         self._used_at = 0.0
         self._paused_until = -math.inf
         self._changed = threading.Condition()
@@ -72,11 +73,11 @@ class Pictures:
         now = self._monotonic()
         child = self._child
         if child is not None and (child.failed or (child.asked and now - self._used_at > LATE_SECONDS)):
-            self.close()
+            self._end()
             self._paused_until = now + _PAUSE_SECONDS
         elif child is not None and (child.gone or now - self._used_at > _FRESH_SECONDS):
-            self.close()
-        if self._child is None and now >= self._paused_until:
+            self._end()
+        if self._child is None and not self._closed and now >= self._paused_until:
             self._used_at = now
             try:
                 self._child = _Child(self._command or _command(), _workplace(self._folder), self._changed, self._keep)
@@ -95,7 +96,8 @@ class Pictures:
         if child is None or len(child.asked) >= _MOST_ASKED:
             return False
         behind = bool(child.asked)
-        self._used_at = self._used_at if behind else self._monotonic()
+        if not behind:
+            self._used_at = self._monotonic()
         if not child.ask(chart) or behind:
             return False
         with self._changed:
@@ -111,7 +113,11 @@ class Pictures:
             return picture
 
     def close(self) -> None:
-        """End the child."""
+        """End the child; nothing is drawn any more. What is ready stays."""
+        self._closed = True
+        self._end()
+
+    def _end(self) -> None:
         if self._child is not None:
             self._child.end()
             self._child = None

@@ -104,7 +104,7 @@ def assemble(
     with ExitStack() as opened:
         memory = SqliteStorage(MEMORY)
         opened.callback(memory.close)
-        pictures = Pictures(settings.state_dir / FONTS) if pages and _shows_pictures(settings) and can_draw() else None
+        pictures = make_pictures(settings) if pages else None
         notifiers = make_notifiers(settings, clock, pictures)
         journal = Journal(member.disk, memory, faults)
         engine = Engine(
@@ -241,9 +241,11 @@ def make_notifiers(settings: Settings, clock: Clock, pictures: Pictures | None =
     return found
 
 
-def _shows_pictures(settings: Settings) -> bool:
+def make_pictures(settings: Settings) -> Pictures | None:
+    """What draws charts; None where no notifier shows any, or they cannot be drawn."""
     others = any(one.kind is NotifierKind.DISCORD and one.url is not None for one in settings.notifiers)
-    return settings.discord.webhook_url is not None or others
+    shown = settings.discord.webhook_url is not None or others
+    return Pictures(settings.state_dir / FONTS) if shown and can_draw() else None
 
 
 def default_notifier(settings: Settings) -> str:

@@ -12,11 +12,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from otelmon.clock import Clock, SystemClock
-from otelmon.testing.channel import Attachment, Channel, PostedMessage
-from otelmon.testing.discord_files import MULTIPART, attached, split
+from otelmon.testing.channel import Channel, PostedMessage
+from otelmon.testing.discord_files import attached, read
 from otelmon.testing.discord_limits import Buckets, RateLimits, limited_body, limited_headers
 from otelmon.testing.discord_rules import (
-    INVALID_JSON,
     INVALID_TOKEN,
     UNKNOWN_CHANNEL,
     UNKNOWN_MESSAGE,
@@ -32,7 +31,6 @@ from otelmon.testing.faults import Answer, Drip, Drop, Fault, Hang, Limited
 
 WEBHOOK_ID = "1180000000000000001"
 WEBHOOK_TOKEN = "stand-in-token-that-must-not-show-anywhere-0123456789abcdefghijk"  # noqa: S105  # opens nothing
-LARGEST_BODY = 8 * 1024 * 1024
 _FIRST_FILE_ID = 1_400_000_000_000_000_000
 
 
@@ -306,7 +304,7 @@ class DiscordStandIn:
         return Reply.json(405, {"message": "405: Method Not Allowed", "code": 0})
 
     def _post(self, request: Request) -> Reply:
-        parsed = _parsed(request)
+        parsed = read(request.headers.get("content-type", ""), request.body)
         if isinstance(parsed, Refusal):
             return _refused(parsed)
         body, sent = parsed
@@ -326,7 +324,7 @@ class DiscordStandIn:
         return Reply.json(200, message.json(self.url)) if wait in {"true", "1"} else Reply(status=204)
 
     def _patch(self, request: Request, message: PostedMessage) -> Reply:
-        parsed = _parsed(request)
+        parsed = read(request.headers.get("content-type", ""), request.body)
         if isinstance(parsed, Refusal):
             return _refused(parsed)
         body, sent = parsed
@@ -352,39 +350,11 @@ class DiscordStandIn:
         return Reply.json(404, {"message": "404: Not Found", "code": 0})
 
 
-def _parsed(request: Request) -> tuple[Any, Mapping[str, Attachment]] | Refusal:
-    """The JSON that was sent, and the files that came along, by their number."""
-    declared = request.headers.get("content-type", "")
-    kind = declared.partition(";")[0].strip().lower()
-    text, files = request.body, dict[str, Attachment]()
-    if kind == MULTIPART:
-        parts = split(declared, request.body)
-        if isinstance(parts, Refusal):
-            return parts
-        text, files = parts[0], dict(parts[1])
-    elif kind != "application/json":
-        return refusal(
-            400,
-            50035,
-            "Expected \"Content-Type\" header to be one of {'application/json', 'multipart/form-data'}.",
-        )
-    if len(text) > LARGEST_BODY:
-        return refusal(413, 40005, "Request entity too large")
-    try:
-        return json.loads(text.decode("utf-8"), parse_constant=_no_constant), files
-    except (ValueError, RecursionError):
-        return refusal(400, INVALID_JSON, "The request body contains invalid JSON.")
-
-
 def _as_asked(request: Request, body: Any) -> Any:
     """The body as Discord reads it: a webhook's components count only where the query says so."""
     if not isinstance(body, dict) or request.query.get("with_components", "").lower() in {"true", "1"}:
         return body
     return {key: value for key, value in body.items() if key != "components"}
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
 
 
 def _refused(refused: Refusal) -> Reply:

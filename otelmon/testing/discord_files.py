@@ -5,6 +5,7 @@ Where its documentation leaves a choice, the stricter reading holds.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from email.parser import BytesParser
@@ -12,14 +13,38 @@ from email.policy import HTTP
 from typing import Any
 
 from otelmon.testing.channel import Attachment
-from otelmon.testing.discord_rules import INVALID_FORM_BODY, Refusal, form_refusal, length, refusal
+from otelmon.testing.discord_rules import INVALID_FORM_BODY, INVALID_JSON, Refusal, form_refusal, length, refusal
 
+LARGEST_BODY = 8 * 1024 * 1024
 LARGEST_FILE = 10 * 1024 * 1024
-MULTIPART = "multipart/form-data"
+_MULTIPART = "multipart/form-data"
 _MOST_FILES = 10
 _TOO_LARGE = refusal(413, 40005, "Request entity too large")
 _FILE_PART = re.compile(r"files\[([0-9])\]")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+
+
+def read(content_type: str, body: bytes) -> tuple[Any, Mapping[str, Attachment]] | Refusal:
+    """The JSON that was sent, and the files that came along, by their number."""
+    kind = content_type.partition(";")[0].strip().lower()
+    text, files = body, dict[str, Attachment]()
+    if kind == _MULTIPART:
+        parts = split(content_type, body)
+        if isinstance(parts, Refusal):
+            return parts
+        text, files = parts[0], dict(parts[1])
+    elif kind != "application/json":
+        return refusal(
+            400,
+            50035,
+            "Expected \"Content-Type\" header to be one of {'application/json', 'multipart/form-data'}.",
+        )
+    if len(text) > LARGEST_BODY:
+        return refusal(413, 40005, "Request entity too large")
+    try:
+        return json.loads(text.decode("utf-8"), parse_constant=_no_constant), files
+    except (ValueError, RecursionError):
+        return refusal(400, INVALID_JSON, "The request body contains invalid JSON.")
 
 
 def split(content_type: str, body: bytes) -> tuple[bytes, Mapping[str, Attachment]] | Refusal:
@@ -100,3 +125,7 @@ def _shown(body: Mapping[str, Any], attachments: tuple[Attachment, ...]) -> tupl
 
 def _invalid(said: str) -> Refusal:
     return refusal(400, INVALID_FORM_BODY, f"Invalid Form Body: {said}")
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")

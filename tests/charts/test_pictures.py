@@ -144,6 +144,16 @@ def test_one_that_fails_is_left_alone_for_a_while_and_then_tried_again(program, 
     assert log.read_text() == "started\n" * 2
 
 
+def test_after_the_end_nothing_is_started_and_what_is_ready_stays(drawn_by, tmp_path):
+    log = tmp_path / "log"
+    drawn, _ = drawn_by(ANSWERING.format(log=str(log)))
+    assert drawn.draw(GAP, LONG)
+    drawn.close()
+    assert not drawn.draw(TWICE, LONG)
+    assert drawn.ready(GAP) == b"picture"
+    assert log.read_text() == "started\n"
+
+
 def test_a_program_that_cannot_be_started_draws_nothing(tmp_path):
     drawn = Pictures(tmp_path, command=(str(tmp_path / "nothing"),))
     assert not drawn.draw(GAP, LONG)

@@ -1,4 +1,4 @@
-"""What is opened for an engine that cannot be made is closed again."""
+"""What is opened for an engine that cannot be made is closed again; what is optional is made where it is of use."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from otelmon.runtime import assemble as module
 from otelmon.runtime.member import join
 from otelmon.storage.sqlite import SqliteStorage
 from otelmon.testing.clock import FakeClock
+
+_URL = "https://discord.com/api/webhooks/1180000000000000001/" + 8 * "no-token-"
 
 
 def test_the_storages_of_an_engine_that_cannot_be_made_are_closed(
@@ -56,3 +58,25 @@ def test_the_storages_of_an_engine_that_cannot_be_made_are_closed(
         member.close()
         pipeline.close()
     assert events == ["opened", "closed"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "draws", "made"),
+    [
+        ("", True, False),
+        ("discord: {webhook_url: '${URL}'}", True, True),
+        ("discord: {webhook_url: '${URL}'}", False, False),
+        ("notifiers: {checkout: {discord: '${URL}'}}", True, True),
+        ("notifiers: {checkout: {discord: '${NOT_SET:-}'}}", True, False),
+        ("notifiers: {managers: {webhook: 'https://example.com/'}}", True, False),
+    ],
+)
+def test_charts_are_drawn_where_somebody_shows_them_and_they_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, *, draws: bool, made: bool
+) -> None:
+    (tmp_path / "otelmon.yaml").write_text(f"service: shop\n{lines}\n")
+    settings = load_settings(
+        tmp_path / "otelmon.yaml", environ={"HOME": str(tmp_path), "URL": _URL}, directory=tmp_path
+    )
+    monkeypatch.setattr(module, "can_draw", lambda: draws)
+    assert (module.make_pictures(settings) is not None) == made
