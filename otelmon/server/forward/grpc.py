@@ -6,6 +6,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 
 from otelmon.collect.otlp import Signal
 from otelmon.config.forward import Compression, ForwardSettings
@@ -92,10 +95,6 @@ def _failure(error: Any) -> Answer:
 
 def _asked_seconds(error: Any) -> float | None:
     """The delay of the RetryInfo among the error's details, in seconds; None where there is none."""
-    from google.protobuf.message import DecodeError
-    from google.rpc.error_details_pb2 import RetryInfo
-    from google.rpc.status_pb2 import Status
-
     for key, value in error.trailing_metadata() or ():
         if key != _DETAILS:
             continue

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import ssl
+import time
 from datetime import UTC, datetime
 
 import httpx
+from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status
 
 from otelmon.collect.otlp import Signal
 from otelmon.config.forward import Compression, ForwardSettings
@@ -45,10 +48,10 @@ class HttpSender:
                 keep_to_ourselves(),
                 self._opened().stream("POST", url, content=body, headers=headers, timeout=timeout_seconds) as response,
             ):
-                received = bytearray()
+                received, end = bytearray(), time.monotonic() + timeout_seconds
                 for piece in response.iter_bytes():
                     received += piece
-                    if len(received) > BODY_LIMIT:
+                    if len(received) > BODY_LIMIT or time.monotonic() > end:  # all that counts is read by then
                         break
                 return _answer(signal, response, bytes(received))
         except Exception as error:  # noqa: BLE001 (whatever it was, it is tried again; its text may hold the endpoint)
@@ -86,9 +89,6 @@ def _answer(signal: Signal, response: httpx.Response, body: bytes) -> Answer:
 
 def _said(body: bytes) -> str:
     """The message of the google.rpc.Status that a refusal may have in its body; empty where there is none."""
-    from google.protobuf.message import DecodeError
-    from google.rpc.status_pb2 import Status
-
     try:
         return str(Status.FromString(body).message)
     except DecodeError:
