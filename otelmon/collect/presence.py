@@ -78,7 +78,12 @@ class Presence:
         self._vacancies: dict[str, deque[float]] = {}
 
     def heard(self, job: str, instance: str, *, at: float, newest_at: float | None = None) -> None:
-        """A request of this instance came at ``at``; ``newest_at`` is the time of its newest point, if it has one."""
+        """A request of this instance came at ``at``; ``newest_at`` is the time of its newest point, if it has one.
+
+        What has no job (a host's metrics, say) is nobody that could be missed by name.
+        """
+        if not job:
+            return
         with self._lock:
             known = self._instances.get((job, instance))
             if known is None:
