@@ -218,7 +218,7 @@ def ticks(rounds: int = 24, instances: int = 20) -> float:
     A tick here is collecting, storing in the window and stepping the rules; what is saved on disk is not in it.
     """
     ingest, window = Ingest(limits=_LIMITS), Window(retention_seconds=600, max_series=2 * SERIES)
-    rules = RuleRunner(tuple(load_rules(builtin_text())), interval_seconds=15, faults=Faults())
+    rules = RuleRunner(tuple(load_rules(builtin_text(), name="builtin.yml")), interval_seconds=15, faults=Faults())
     routes = SERIES // instances // (len(_BOUNDS) + 3)
     begin = time.time() - 15 * rounds
     took: list[tuple[float, float, float]] = []
