@@ -34,10 +34,14 @@ class Later:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Never: sending it again would change nothing. ``reason`` is one of few, ``message`` what the backend says."""
+    """Never: sending it again would change nothing. ``reason`` is one of few, ``message`` what the backend says.
+
+    ``for_content`` is whether another request might have been taken.
+    """
 
     reason: str
     message: str = ""
+    for_content: bool = True
 
 
 Answer = Accepted | Later | Refused

@@ -31,6 +31,10 @@ _RETRYABLE = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
+# Whatever were sent, it would not be taken.
+_FOR_NOTHING = frozenset(
+    {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED}
+)
 _DETAILS = "grpc-status-details-bin"
 # gRPC would wait for up to two minutes between its attempts to connect, longer than we do.
 _OPTIONS = (
@@ -90,7 +94,7 @@ def _failure(error: Any) -> Answer:
     asked = _asked_seconds(error)
     if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and asked is not None):
         return Later(reason=reason, seconds=asked)
-    return Refused(reason=reason, message=shown(error.details() or ""))
+    return Refused(reason=reason, message=shown(error.details() or ""), for_content=code not in _FOR_NOTHING)
 
 
 def _asked_seconds(error: Any) -> float | None:

@@ -19,6 +19,8 @@ from otelmon.server.forward.answers import Accepted, Answer, Later, Refused, acc
 
 # The whole list of OTLP's specification.
 _RETRYABLE = frozenset({429, 502, 503, 504})
+# Too large, not understood, or what broke the backend: of several requests one may be to blame.
+_FOR_CONTENT = frozenset({400, 413, 415, 422, 500})
 _SMALLEST_COMPRESSED = 1024
 # Fast rather than small: telemetry repeats itself so much that the difference is slight.
 _LEVEL = 1
@@ -84,7 +86,7 @@ def _answer(signal: Signal, response: httpx.Response, body: bytes) -> Answer:
     reason = f"HTTP {response.status_code}"
     if response.status_code in _RETRYABLE:
         return Later(reason=reason, seconds=asked_seconds(response.headers.get("retry-after"), datetime.now(UTC)))
-    return Refused(reason=reason, message=shown(_said(body)))
+    return Refused(reason=reason, message=shown(_said(body)), for_content=response.status_code in _FOR_CONTENT)
 
 
 def _said(body: bytes) -> str:
