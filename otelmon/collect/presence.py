@@ -157,7 +157,7 @@ class Presence:
             ]
 
     def restore(self, state: Sequence[Mapping[str, Any]], *, at: float) -> None:
-        """Go on from the state of an earlier process; while no server listened, nobody could be heard.
+        """Go on from the state of an earlier process at ``at``; while no server listened, nobody could be heard.
 
         Raises KeyError, TypeError or ValueError for what is no state.
         """
@@ -174,7 +174,7 @@ class Presence:
                 gaps=deque(map(float, each["gaps"]), maxlen=_GAPS),
             )
         with self._lock:
-            self._instances = {**restored, **self._instances}
+            self._instances = restored
 
     def _takes_vacancy(self, job: str, at: float) -> bool:
         left = self._vacancies.get(job)

@@ -118,7 +118,6 @@ class Server:
             self._presence,
             state_dir=self._settings.state_dir,
             faults=self._faults,
-            at=self._clock.now(),
         )
         self._forwarder.measure(pipeline.meter)
         self._process.measure(pipeline.meter)

@@ -68,7 +68,8 @@ def test_five_replicas_with_one_fault_are_one_page_and_their_end_is_another(
 def test_what_comes_in_goes_on_to_a_backend_and_so_does_what_the_server_makes_of_it(tmp_path: Path) -> None:
     rules = CONFIG + "  orders: {expr: 'shop_orders_total > 2', severity: warning, summary: many}\n"
     with http_receiver() as backend:
-        targets = f"process: [{{drop: 'http.route=\"/secret\"'}}]\nforward: {{endpoint: '{backend.url}', signals: [metrics, logs]}}\n"
+        drop = "process: [{drop: 'http_route=\"/secret\"'}]\n"
+        targets = f"{drop}forward: {{endpoint: '{backend.url}', signals: [metrics, logs]}}\n"
         with Server(tmp_path, config=targets + rules) as server:
             points = [
                 {"asInt": "3", "timeUnixNano": str(time.time_ns()), "startTimeUnixNano": str(time.time_ns() - 10**10)}
