@@ -1,6 +1,6 @@
 # Everything is built in .venv; each target does its own set-up and says what it does.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all test check bench bench-backtest bench-delivery bench-rules soak format clean
+.PHONY: help demo demo-all test check bench bench-backtest bench-delivery bench-rules bench-ingest soak format clean
 
 # The first Python >= 3.11 that starts; override with `make PYTHON=/path/to/python`.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -19,6 +19,7 @@ help:
 	@echo "make bench-delivery  delivery under faults, Alertmanager beside us where installed; exit 1 if a page is lost"
 	@echo "make bench-backtest  how much faster than it happened a day is replayed; exit 1 below 1,000 times"
 	@echo "make bench-rules  what 100 rules cost, Prometheus beside us where installed; exit 1 if a bound is missed"
+	@echo "make bench-ingest  what taking OTLP in costs, over HTTP and gRPC; exit 1 if a bound is missed"
 	@echo "make soak    the long tests"
 	@echo "make format  rewrite the code in the project's format"
 	@echo "make clean   remove what the targets made"
@@ -88,6 +89,9 @@ bench-backtest: .venv/test
 
 bench-rules: .venv/test
 	@$(BIN)/python -m tests.benchmarks.rules
+
+bench-ingest: .venv/test
+	@$(BIN)/python -m tests.benchmarks.ingest
 
 format: .venv/test
 	@$(BIN)/ruff check --fix-only --quiet .

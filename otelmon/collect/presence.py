@@ -78,7 +78,12 @@ class Presence:
         self._vacancies: dict[str, deque[float]] = {}
 
     def heard(self, job: str, instance: str, *, at: float, newest_at: float | None = None) -> None:
-        """A request of this instance came at ``at``; ``newest_at`` is the time of its newest point, if it has one."""
+        """A request of this instance came at ``at``; ``newest_at`` is the time of its newest point, if it has one.
+
+        What has no job (a host's metrics, say) is nobody that could be missed by name.
+        """
+        if not job:
+            return
         with self._lock:
             known = self._instances.get((job, instance))
             if known is None:
@@ -152,7 +157,7 @@ class Presence:
             ]
 
     def restore(self, state: Sequence[Mapping[str, Any]], *, at: float) -> None:
-        """Go on from the state of an earlier process; while no server listened, nobody could be heard.
+        """Go on from the state of an earlier process at ``at``; while no server listened, nobody could be heard.
 
         Raises KeyError, TypeError or ValueError for what is no state.
         """
@@ -169,7 +174,7 @@ class Presence:
                 gaps=deque(map(float, each["gaps"]), maxlen=_GAPS),
             )
         with self._lock:
-            self._instances = {**restored, **self._instances}
+            self._instances = restored
 
     def _takes_vacancy(self, job: str, at: float) -> bool:
         left = self._vacancies.get(job)

@@ -106,6 +106,7 @@ class _Target:
 
     def __init__(self, name: str, section: Section, path: str, base: Path, problems: Problems) -> None:
         self.name = name
+        self.section = section
         self.base = base
         self.problems = problems
         self.fields = set_fields(section, problems, known=_KEYS, path=path)
@@ -129,9 +130,10 @@ class _Target:
         return settings if url else None
 
     def _endpoint(self) -> str | None:
-        value = self.fields.value("endpoint")
+        entry = self.section.entries.get("endpoint")
+        value = None if entry is None else entry.value
         if isinstance(value, Scalar) and value.written and is_empty(value):
-            return None
+            return None  # ${NAME:-} with nothing set
         url = value.text.strip().rstrip("/") if isinstance(value, Scalar) else ""
         fault = _endpoint_fault(url)
         if fault is not None:

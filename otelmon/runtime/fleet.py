@@ -45,12 +45,8 @@ class Fed(Protocol):
 class Fleet:
     """Collects the server's own metrics and those of its clients; see `otelmon.runtime.engine.Source`."""
 
-    def __init__(
-        self, own: Source, fed: Fed, presence: Presence, *, state_dir: Path, faults: Faults, at: float
-    ) -> None:
-        """``at`` is now, in unix seconds: whoever was known before is taken to have been heard of then.
-
-        ``collects`` is whether this process evaluates; ``measured`` is what the last collection had of the server
+    def __init__(self, own: Source, fed: Fed, presence: Presence, *, state_dir: Path, faults: Faults) -> None:
+        """``collects`` is whether this process evaluates; ``measured`` is what the last collection had of the server
         itself, and of who sends.
         """
         self._own = own
@@ -60,7 +56,6 @@ class Fleet:
         self._faults = faults
         self.collects = False
         self.measured: Sequence[Sample] = ()
-        self._restore(at)
 
     @property
     def overflowed(self) -> int:
@@ -93,6 +88,8 @@ class Fleet:
 
     def collect(self, at: float) -> Sequence[Sample]:
         """Everything measured here and sent by others until ``at``. Never raises."""
+        if not self.collects:
+            self._restore(at)  # this process evaluates from now on; nobody could be heard until now
         own = [self._own.collect(at)]
         fed = self._fed.collect(at)
         try:

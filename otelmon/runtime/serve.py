@@ -37,8 +37,8 @@ from otelmon.runtime.switch import PagingDecision
 from otelmon.server.arrivals import Arrived, ReceiverSettings, Sink, TlsFiles
 from otelmon.server.exposition import exposition
 from otelmon.server.forward.forwarder import Forwarder
+from otelmon.server.forward.json_body import protobuf_of
 from otelmon.server.forward.own import ForwardedLogs, ForwardedMetrics
-from otelmon.server.from_json import protobuf_of
 from otelmon.server.front import Figures, Listener, front
 from otelmon.server.paged import told
 from otelmon.server.process.process import Process
@@ -118,7 +118,6 @@ class Server:
             self._presence,
             state_dir=self._settings.state_dir,
             faults=self._faults,
-            at=self._clock.now(),
         )
         self._forwarder.measure(pipeline.meter)
         self._process.measure(pipeline.meter)

@@ -27,6 +27,8 @@ def startup_line(settings: Settings, paging: PagingDecision) -> str:
         f"configuration {settings.config_file or 'built in, no otelmon.yaml'}",
         f"state in {settings.state_dir}",
     ]
+    if settings.client is not None:
+        parts.insert(2, f"the server at {settings.client.url} pages in its place while it answers")
     return "; ".join(parts)
 
 
@@ -66,7 +68,7 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str,
             f"the state in {settings.state_dir} is on {file_system} and does not last over a restart of the machine or "
             "container; set OTELMON_STATE_DIR to a volume"
         )
-    if not server:
+    if not server and settings.client is None:
         yield (
             "the workers of one host evaluate and page as one; those of another host do so on their own, and page too: "
             "where this app is served on several, let `otelmon serve` evaluate for all"

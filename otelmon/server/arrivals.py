@@ -57,13 +57,15 @@ class ReceiverSettings:
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The tenant of each bearer token, "" for none. Without tokens anybody may send, which is meant for loopback."""
     tls: TlsFiles | None = None
-    most_body: int = 16 * 1024 * 1024
+    most_body: int = 8 * 1024 * 1024
     """Bytes of a request as it is sent."""
-    most_decompressed: int = 64 * 1024 * 1024
+    most_decompressed: int = 32 * 1024 * 1024
     """Bytes of a request after decompression."""
+    most_json: int = 8 * 1024 * 1024
+    """The same for JSON, which takes many times as much once it is read."""
     most_connections: int = 1000
     """Connections over HTTP; one more is answered 503."""
-    most_at_once: int = 64
+    most_at_once: int = 32
     """Requests that are read or handled at the same time, over HTTP and gRPC each; one more is to come later."""
     head_seconds: float = 10.0
     """How long a client may take for the head of a request."""

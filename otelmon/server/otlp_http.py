@@ -113,7 +113,8 @@ class OtlpHttp:
             raise self._later("too many requests at once", close=True)
         self._at_once += 1
         try:
-            body = await self._read(headers.get("content-length", ""), encoding, receive)
+            most = self._settings.most_json if media == _JSON else self._settings.most_decompressed
+            body = await self._read(headers.get("content-length", ""), encoding, most, receive)
             if body is None:
                 return None
             taken = await self._take(sink, Arrived(body=body, json=media == _JSON, tenant=tenant))
@@ -138,12 +139,12 @@ class OtlpHttp:
             raise _RefusedError(405, _INVALID, "OTLP is sent by POST", close=True, allow="POST")
         return found
 
-    async def _read(self, length: str, encoding: str, receive: Receive) -> bytes | None:
+    async def _read(self, length: str, encoding: str, most: int, receive: Receive) -> bytes | None:
         """The body, None where the client is gone."""
         settings = self._settings
         if length.isdecimal() and int(length) > settings.most_body:
             raise _RefusedError(413, _INVALID, f"the body is larger than {settings.most_body} bytes", close=True)
-        body = Body(encoding, most=settings.most_body, most_decompressed=settings.most_decompressed)
+        body = Body(encoding, most=settings.most_body, most_decompressed=most)
         try:
             async with asyncio.timeout(settings.body_seconds):
                 more = True

@@ -32,6 +32,14 @@ alerts:
 exclude_paths: [/health, /internal/*]
 state_dir: state
 max_series: 1000
+forward:
+  backend: {endpoint: "http://a:4317", headers: {X-A: b}, signals: [logs], queue: {size: 1GiB}, timeout: 5s}
+process:
+  - drop: 'http.route="/health"'
+  - rename: {label: a, to: b, match: [x, 'y=~"z"']}
+  - redact: {labels: [user.mail], with: '***'}
+  - promote: [host.name]
+  - limit: {series: 100}
 """
 PIECES = st.sampled_from([
     ":", "- ", "  ", "\t", "\n", "'", '"', "{", "}", "[", "]", "|", ">", "&a ", "*a", "!!set ", "#", "%", "${", "${X}",

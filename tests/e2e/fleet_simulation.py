@@ -35,9 +35,7 @@ class ServerSimulation(Simulation):
         self.presence = Presence(interval_seconds=self.settings.interval_seconds)
         self.ingest = Ingest(faults=self.faults, attendance=self.presence)
         own = Collector(None, recorder=None, job="otelmon", instance="server", faults=self.faults)
-        self.engine.collector = Fleet(
-            own, self.ingest, self.presence, state_dir=config.parent, faults=self.faults, at=clock.now()
-        )
+        self.engine.collector = Fleet(own, self.ingest, self.presence, state_dir=config.parent, faults=self.faults)
         self.engine.mutes = Claims(self.presence.is_up)
         self.down = False
 

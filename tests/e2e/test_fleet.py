@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from otelmon.testing import DiscordStandIn, PostedMessage
+from tests.collect.receiver import http_receiver
 from tests.conformance import prometheus
 from tests.e2e.fleet import CONFIG, Link, Replica, Server
 from tests.e2e.served import APP, Served
@@ -63,6 +65,52 @@ def test_five_replicas_with_one_fault_are_one_page_and_their_end_is_another(
         assert server.process.returncode == 0
 
 
+def test_what_comes_in_goes_on_to_a_backend_and_so_does_what_the_server_makes_of_it(tmp_path: Path) -> None:
+    rules = CONFIG + "  orders: {expr: 'shop_orders_total > 2', severity: warning, summary: many}\n"
+    with http_receiver() as backend:
+        drop = "process: [{drop: 'http_route=\"/secret\"'}]\n"
+        targets = f"{drop}forward: {{endpoint: '{backend.url}', signals: [metrics, logs]}}\n"
+        with Server(tmp_path, config=targets + rules) as server:
+            points = [
+                {"asInt": "3", "timeUnixNano": str(time.time_ns()), "startTimeUnixNano": str(time.time_ns() - 10**10)}
+            ]
+            orders = {
+                "name": "shop.orders",
+                "sum": {"dataPoints": points, "aggregationTemporality": 2, "isMonotonic": True},
+            }
+            resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+            request = {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": [orders]}]}]}
+            sent = httpx.post(f"{server.endpoint}/v1/metrics", json=request, timeout=_WAIT_SECONDS)
+            assert sent.status_code == 200
+            replica = Replica(server.endpoint, "shop-1")
+            replica.serve(good=5)
+            replica.send()
+
+            def names() -> set[str]:
+                every = [backend.requests[index] for index in range(len(backend.requests))]
+                return {
+                    metric.name
+                    for each in every
+                    for resource in each.resource_metrics
+                    for scope in resource.scope_metrics
+                    for metric in scope.metrics
+                }
+
+            wanted = {"shop.orders", "http.server.request.duration", "otelmon.alert.state", "otelmon.tick.duration"}
+            server.until(lambda: wanted <= names(), doing=replica.send)
+            server.until(lambda: bool(backend.log_records()), doing=replica.send)
+            server.stop()
+        assert server.process.returncode == 0
+        (point,) = [
+            point
+            for index in range(len(backend.requests))
+            if (metric := backend.metric("shop.orders", index)) is not None
+            for point in metric.sum.data_points
+        ]
+        assert point.as_int == 3
+
+
+@pytest.mark.soak
 def test_a_second_server_cannot_take_the_port_and_says_so(tmp_path: Path) -> None:
     with Server(tmp_path / "first") as first:
         config = CONFIG.replace("http: 0", f"http: {first.otlp_port}")

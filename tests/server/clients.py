@@ -17,7 +17,9 @@ from otelmon.faults import Faults
 from otelmon.server.arrivals import Arrived, ReceiverSettings
 from otelmon.server.receiver import Receiver
 
-SETTINGS = ReceiverSettings(http_port=0, grpc_port=None, most_body=64 * 1024, most_decompressed=256 * 1024)
+SETTINGS = ReceiverSettings(
+    http_port=0, grpc_port=None, most_body=64 * 1024, most_decompressed=256 * 1024, most_json=128 * 1024
+)
 
 
 class Server:

@@ -87,6 +87,7 @@ def test_what_is_wrong_is_refused_for_good_and_the_rest_is_served() -> None:
             (413, bomb, {"content_encoding": "gzip"}),
             (413, long, {"content_encoding": "zstd"}),
             (413, b"", {"content_length": str(10**9)}),
+            (413, gzip.compress(b" " * 200_000), {"content_type": "application/json", "content_encoding": "gzip"}),
             (404, whole, {"path": "/v1/traces"}),
             (404, whole, {"path": "/"}),
             (405, b"", {"method": "GET"}),

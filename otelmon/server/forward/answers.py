@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
+
+from google.protobuf.message import DecodeError
 
 from otelmon.collect.otlp import Signal
+from otelmon.server.forward.messages import response_type
 
 _LONGEST_REASON = 200
 
@@ -32,10 +34,14 @@ class Later:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Never: sending it again would change nothing. ``reason`` is one of few, ``message`` what the backend says."""
+    """Never: sending it again would change nothing. ``reason`` is one of few, ``message`` what the backend says.
+
+    ``for_content`` is whether another request might have been taken.
+    """
 
     reason: str
     message: str = ""
+    for_content: bool = True
 
 
 Answer = Accepted | Later | Refused
@@ -53,10 +59,8 @@ class Sender(Protocol):
 
 def accepted(signal: Signal, response: bytes) -> Accepted:
     """The answer that a response's body gives; one that cannot be read was a success all the same."""
-    from google.protobuf.message import DecodeError
-
     try:
-        partial = _response(signal).FromString(response).partial_success
+        partial = response_type(signal).FromString(response).partial_success
     except DecodeError:
         return Accepted()
     rejected = {
@@ -70,26 +74,3 @@ def accepted(signal: Signal, response: bytes) -> Accepted:
 def shown(text: str) -> str:
     """What a backend says, fit for a line of a log."""
     return "".join(character if character.isprintable() else " " for character in text)[:_LONGEST_REASON].strip()
-
-
-def _response(signal: Signal) -> Any:
-    found: Callable[[], Any] = {Signal.METRICS: _metrics, Signal.TRACES: _traces, Signal.LOGS: _logs}[signal]
-    return found()
-
-
-def _metrics() -> Any:
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
-
-    return ExportMetricsServiceResponse
-
-
-def _traces() -> Any:
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
-    return ExportTraceServiceResponse
-
-
-def _logs() -> Any:
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-
-    return ExportLogsServiceResponse

@@ -6,6 +6,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 
 from otelmon.collect.otlp import Signal
 from otelmon.config.forward import Compression, ForwardSettings
@@ -27,6 +30,10 @@ _RETRYABLE = frozenset(
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DATA_LOSS,
     }
+)
+# Whatever were sent, it would not be taken.
+_FOR_NOTHING = frozenset(
+    {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED}
 )
 _DETAILS = "grpc-status-details-bin"
 # gRPC would wait for up to two minutes between its attempts to connect, longer than we do.
@@ -87,15 +94,11 @@ def _failure(error: Any) -> Answer:
     asked = _asked_seconds(error)
     if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and asked is not None):
         return Later(reason=reason, seconds=asked)
-    return Refused(reason=reason, message=shown(error.details() or ""))
+    return Refused(reason=reason, message=shown(error.details() or ""), for_content=code not in _FOR_NOTHING)
 
 
 def _asked_seconds(error: Any) -> float | None:
     """The delay of the RetryInfo among the error's details, in seconds; None where there is none."""
-    from google.protobuf.message import DecodeError
-    from google.rpc.error_details_pb2 import RetryInfo
-    from google.rpc.status_pb2 import Status
-
     for key, value in error.trailing_metadata() or ():
         if key != _DETAILS:
             continue

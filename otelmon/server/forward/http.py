@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import ssl
+import time
 from datetime import UTC, datetime
 
 import httpx
+from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status
 
 from otelmon.collect.otlp import Signal
 from otelmon.config.forward import Compression, ForwardSettings
@@ -16,6 +19,8 @@ from otelmon.server.forward.answers import Accepted, Answer, Later, Refused, acc
 
 # The whole list of OTLP's specification.
 _RETRYABLE = frozenset({429, 502, 503, 504})
+# Too large, not understood, or what broke the backend: of several requests one may be to blame.
+_FOR_CONTENT = frozenset({400, 413, 415, 422, 500})
 _SMALLEST_COMPRESSED = 1024
 # Fast rather than small: telemetry repeats itself so much that the difference is slight.
 _LEVEL = 1
@@ -45,10 +50,10 @@ class HttpSender:
                 keep_to_ourselves(),
                 self._opened().stream("POST", url, content=body, headers=headers, timeout=timeout_seconds) as response,
             ):
-                received = bytearray()
+                received, end = bytearray(), time.monotonic() + timeout_seconds
                 for piece in response.iter_bytes():
                     received += piece
-                    if len(received) > BODY_LIMIT:
+                    if len(received) > BODY_LIMIT or time.monotonic() > end:  # all that counts is read by then
                         break
                 return _answer(signal, response, bytes(received))
         except Exception as error:  # noqa: BLE001 (whatever it was, it is tried again; its text may hold the endpoint)
@@ -81,14 +86,11 @@ def _answer(signal: Signal, response: httpx.Response, body: bytes) -> Answer:
     reason = f"HTTP {response.status_code}"
     if response.status_code in _RETRYABLE:
         return Later(reason=reason, seconds=asked_seconds(response.headers.get("retry-after"), datetime.now(UTC)))
-    return Refused(reason=reason, message=shown(_said(body)))
+    return Refused(reason=reason, message=shown(_said(body)), for_content=response.status_code in _FOR_CONTENT)
 
 
 def _said(body: bytes) -> str:
     """The message of the google.rpc.Status that a refusal may have in its body; empty where there is none."""
-    from google.protobuf.message import DecodeError
-    from google.rpc.status_pb2 import Status
-
     try:
         return str(Status.FromString(body).message)
     except DecodeError:

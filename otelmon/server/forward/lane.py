@@ -99,6 +99,8 @@ class Lane:
         self._faults = faults
         self._kind = f"forward.{target}.{signal.lower()}"
         self._failing = False
+        self._attempts = 0
+        # So many bodies are sent each in a request of its own: one of them was refused.
         self._singly = 0
         self._more = False
 
@@ -109,60 +111,60 @@ class Lane:
                 self.buffer.arrived.wait()
                 if not self._more:
                     stop.wait(self._tempo.batch_seconds)
-                self._step(stop)
+                later = self._step(self._timeout_seconds)
+                if later is not None:
+                    self._attempts += 1
+                    self.counts.retries += 1
+                    stop.wait(self._tempo.retry_seconds(self._attempts, later.seconds, random.random()))  # noqa: S311
             except Exception as error:  # noqa: BLE001 (the lane goes on)
                 self._faults.add("forward", f"{self._words()} cannot be forwarded", error)
                 stop.wait(self._tempo.first_retry_seconds)
         try:
-            while (batch := self._take()) is not None and self._send(batch, self._tempo.drain_seconds) is None:
+            while self.buffer.waiting and self._step(self._tempo.drain_seconds) is None:
                 pass
         except Exception as error:  # noqa: BLE001 (the server is stopping; it must)
             self._faults.add("forward", f"{self._words()} cannot be forwarded", error)
         self._sender.close()
 
-    def _step(self, stop: threading.Event) -> None:
-        """Send one batch, again and again until the target has taken or refused it."""
-        batch = self._take()
-        attempts = 0
-        while batch is not None:
-            later = self._send(batch, self._timeout_seconds)
-            if later is None:
-                return
-            attempts += 1
-            self.counts.retries += 1
-            if stop.wait(self._tempo.retry_seconds(attempts, later.seconds, random.random())):  # noqa: S311
-                self.buffer.back(batch)
-                return
-
-    def _take(self) -> Batch | None:
+    def _step(self, timeout_seconds: float) -> Later | None:
+        """Send one batch, if there is one; what is not done with then comes again with the next step."""
         batch = self.buffer.take(self._tempo.batch_bytes, 1 if self._singly else _MANY)
-        self._singly = max(0, self._singly - 1)
         self._more = self.buffer.waiting > 0
-        return batch
+        if batch is None:
+            return None
+        done, later = False, None
+        try:
+            done, later = self._send(batch, timeout_seconds)
+        finally:
+            if done:
+                self._attempts = 0
+                self._singly = max(0, self._singly - len(batch.bodies))
+                self.buffer.done(batch)
+            else:
+                self.buffer.back(batch)
+        return later
 
-    def _send(self, batch: Batch, timeout_seconds: float) -> Later | None:
-        """Send once; None where the batch is done with."""
+    def _send(self, batch: Batch, timeout_seconds: float) -> tuple[bool, Later | None]:
+        """Send once: whether the batch is done with, and where it is not for now, when to come again."""
         body = batch.bodies[0] if len(batch.bodies) == 1 else b"".join(batch.bodies)
         answer = self._sender.send(self.signal, body, timeout_seconds)
         match answer:
             case Accepted():
                 self._sent(batch, answer)
-            case Refused() if len(batch.bodies) > 1:
+            case Refused() if answer.for_content and len(batch.bodies) > 1:
                 self._singly = len(batch.bodies)
-                self.buffer.back(batch)
+                return False, None
             case Refused():
-                self.buffer.done(batch)
-                self.counts.drop(1, answer.reason, answer.message)
+                self.counts.drop(len(batch.bodies), answer.reason, answer.message)
             case Later():
                 self._failing = True
                 self._faults.add(self._kind, f"{self._words()} wait for {self._target}: {answer.reason}")
-                return answer
+                return False, answer
             case _:
                 assert_never(answer)
-        return None
+        return True, None
 
     def _sent(self, batch: Batch, answer: Accepted) -> None:
-        self.buffer.done(batch)
         self.counts.sent += len(batch.bodies)
         if self._failing:
             self._failing = False

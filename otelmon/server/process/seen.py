@@ -72,11 +72,7 @@ class Condition:
         matchers = tuple(matchers)
         self._of_metric = [matcher for matcher in matchers if matcher.name == METRIC_NAME]
         self._of_point = [(label_named(each.name), each) for each in matchers if each.name != METRIC_NAME]
-
-    @property
-    def is_of_metric(self) -> bool:
-        """Whether the points of a metric need not be asked."""
-        return not self._of_point
+        self._wanted = frozenset(name for name, _ in self._of_point)
 
     def meets_metric(self, names: Iterable[str]) -> bool:
         """Whether a metric of these names may meet it: one that is asked for is there, or none that is ruled out."""
@@ -86,7 +82,8 @@ class Condition:
         """Whether a point does, whose metric does."""
         if not self._of_point:
             return True
-        labels = {**labels_of(attributes), **identity}
+        wanted = [pair for pair in attributes if label_named(pair.key) in self._wanted]
+        labels = {**labels_of(wanted), **identity}
         return all(matcher.matches(labels.get(name, "")) for name, matcher in self._of_point)
 
 

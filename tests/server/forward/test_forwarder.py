@@ -227,6 +227,19 @@ def test_what_is_not_to_be_sent_again_over_grpc_is_not(code: str, tmp_path: Path
 
 
 @PROTOCOLS
+def test_a_backend_that_knows_no_token_of_ours_is_not_asked_again_for_each_part_of_a_batch(
+    protocol: str, tmp_path: Path
+) -> None:
+    with BACKENDS[protocol]() as backend, running(tmp_path, settings_of(tmp_path, backend.url, protocol)) as forwarder:
+        backend.answer = lambda *_: Say(status=401) if protocol == HTTP else Say(code=grpc.StatusCode.UNAUTHENTICATED)
+        for value in range(50):
+            forwarder.put(Signal.METRICS, body_of(value))
+        until(lambda: count(forwarder).dropped == 50)
+    assert len(backend.asked) < 50
+    assert sorted(value for _, body in backend.asked for value in values_in(body)) == list(range(50))
+
+
+@PROTOCOLS
 def test_points_that_a_backend_leaves_out_are_counted_and_not_sent_again(
     protocol: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

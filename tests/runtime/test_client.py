@@ -1,0 +1,75 @@
+"""What an app sends to its server, and what it makes of the answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+
+from otelmon.clock import SystemClock
+from otelmon.collect.collector import Collector
+from otelmon.config.load import load_settings
+from otelmon.faults import Faults
+from otelmon.instrument.model import Traffic
+from otelmon.instrument.recorder import RequestRecorder
+from otelmon.runtime.client import Client
+from otelmon.runtime.hand_over import HandOver
+from tests.collect.receiver import Received, http_receiver
+
+
+def connected(folder: Path, received: Received, faults: Faults) -> tuple[Client, HandOver]:
+    environ = {"OTEL_SERVICE_NAME": "shop", "OTELMON_ENDPOINT": received.url, "OTELMON_TOKEN": "a-token", "HOME": "/"}
+    (folder / "otelmon.yaml").write_text("instance: web-1\n", encoding="utf-8")
+    settings = load_settings(None, environ=environ, directory=folder)
+    assert settings.client is not None
+    hand_over = HandOver(server=settings.client.url, interval_seconds=1.0, lookbacks=dict)
+    return Client(settings, settings.client, hand_over, clock=SystemClock(), faults=faults), hand_over
+
+
+def measured() -> Collector:
+    recorder = RequestRecorder(start_at=1.0)
+    lane = recorder.lane(Traffic.REQUEST, "GET", "http")
+    for _ in range(3):
+        lane.begin()
+        lane.end("/items", 200, "", 0.02)
+    collector = Collector(None, recorder=recorder, job="shop", instance="web-1")
+    collector.count(SystemClock().now())
+    return collector
+
+
+def test_a_process_sends_what_it_counted_under_a_name_of_its_own_and_says_farewell(tmp_path: Path) -> None:
+    with http_receiver() as received:
+        client, _ = connected(tmp_path, received, Faults())
+        client.send(measured().finest)
+        client.say_farewell(measured().finest)
+        first, last = received.requests
+        (resource,) = first.resource_metrics
+        named = {each.key: each.value.string_value for each in resource.resource.attributes}
+        assert named["service.name"] == "shop"
+        assert named["service.instance.id"].startswith("web-1/")
+        duration: Metric = received.metric("http.server.request.duration", 0)
+        (point,) = duration.exponential_histogram.data_points
+        assert point.count == 3
+        running = [received.metric("otelmon.running", index).gauge.data_points[0].as_int for index in (0, 1)]
+        assert running == [1, 0]
+        assert last.resource_metrics[0].resource == resource.resource
+        assert all(each["authorization"] == "Bearer a-token" for each in received.headers)
+
+
+def test_a_server_that_takes_metrics_and_says_nothing_of_pages_is_no_server_to_rely_on(tmp_path: Path) -> None:
+    faults = Faults()
+    with http_receiver() as received:
+        client, hand_over = connected(tmp_path, received, faults)
+        for _ in range(3):
+            assert not hand_over.lost
+            assert not client.send(measured().finest)
+        assert hand_over.lost
+    assert faults.counts["client"] == 3
+
+
+def test_a_server_that_is_not_there_is_lost_after_three_sends(tmp_path: Path) -> None:
+    with http_receiver() as received:
+        client, hand_over = connected(tmp_path, received, Faults())
+    assert [client.send(None) for _ in range(3)] == [False] * 3
+    assert hand_over.lost
+    client.say_farewell(None)  # to nobody, and without an error
