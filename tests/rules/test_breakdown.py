@@ -14,7 +14,7 @@ from otelmon.rules.builtin import builtins
 from otelmon.rules.export import rule_file
 from otelmon.rules.load import load_rules
 from otelmon.rules.model import AlertingRule, Unit
-from otelmon.runtime.evaluate import rule_lookback_seconds
+from otelmon.runtime.evaluate import rule_lookbacks
 
 FILE = """\
 groups:
@@ -69,7 +69,7 @@ def test_what_is_exported_is_read_again_as_the_same() -> None:
 
 
 def test_samples_are_kept_for_the_window_before() -> None:
-    assert rule_lookback_seconds(_rule(FILE)) == 600.0
+    assert max(seconds for _, seconds in rule_lookbacks(_rule(FILE))) == 600.0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from otelmon.rules.load import load_rules
 from otelmon.rules.template import queries
-from otelmon.runtime.evaluate import rule_lookback_seconds
+from otelmon.runtime.evaluate import rule_lookbacks
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ groups:
         annotations: {summary: '{{ query "max_over_time(up[2h])" | first | value }}', odd: '{{ query "up[" }}'}
 """
     (group,) = load_rules(text, name="rules.yml")
-    assert rule_lookback_seconds(group.rules[0]) == 7200
+    assert max(seconds for _, seconds in rule_lookbacks(group.rules[0])) == 7200
