@@ -106,14 +106,14 @@ class Client:
 
 def lookbacks(settings: Callable[[], Settings]) -> Callable[[], Mapping[str, float]]:
     """For how many seconds the rules of each name look back, as they are now."""
-    from otelmon.runtime.evaluate import decided_by_seconds
+    from otelmon.runtime.evaluate import rule_lookback_seconds
 
     known: dict[int, Mapping[str, float]] = {}
 
     def found() -> Mapping[str, float]:
         groups = settings().groups
         if id(groups) not in known:
-            rules = [(rule.name, decided_by_seconds(rule)) for group in groups for rule in group.rules]
+            rules = [(rule.name, rule_lookback_seconds(rule)) for group in groups for rule in group.rules]
             known.clear()
             known[id(groups)] = {name: max(s for other, s in rules if other == name) for name, _ in rules}
         return known[id(groups)]

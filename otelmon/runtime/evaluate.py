@@ -24,7 +24,6 @@ from otelmon.promql.ast import VectorSelector
 from otelmon.promql.evaluation import Condition, Evaluation, Failed
 from otelmon.promql.parse import parse
 from otelmon.promql.query import Query
-from otelmon.rules.breakdown import before_seconds
 from otelmon.rules.identity import rule_keys
 from otelmon.rules.model import AlertingRule, Group, RecordingRule, Rule
 from otelmon.rules.template import queries
@@ -154,7 +153,7 @@ class RuleRunner:
                 transitions += remove(saved, at=now).transitions
                 continue
             watched.alerts = restore(watched.rule, saved, saved_at=saved_at, at=now, grace_seconds=_GRACE_SECONDS)
-            watched.hold_restored_until = now + timedelta(seconds=decided_by_seconds(watched.rule))
+            watched.hold_restored_until = now + timedelta(seconds=rule_lookback_seconds(watched.rule))
         return RuleResults(transitions=tuple(transitions), alerts=removed)
 
     def run(self, window: Window, at: float) -> RuleResults:
@@ -312,31 +311,21 @@ class RuleRunner:
                 watched.hold_restored_until += timedelta(seconds=seconds)
 
 
-def decided_by_seconds(rule: Rule) -> float:
-    """How far back measurements reach that decide whether a rule's alert fires or resolves."""
-    return max((seconds for _, seconds in _deciding_lookbacks(rule)), default=0.0)
-
-
-def _deciding_lookbacks(rule: Rule) -> Iterator[tuple[VectorSelector, float]]:
-    yield from lookbacks(rule.expr)
-    if isinstance(rule, AlertingRule) and rule.resolve_when is not None and rule.resolve_when.expr is not None:
-        yield from lookbacks(rule.resolve_when.expr)
+def rule_lookback_seconds(rule: Rule) -> float:
+    """How far a rule's expressions look back; also what its templates ask, as far as it can be told beforehand."""
+    return max((seconds for _, seconds in rule_lookbacks(rule)), default=0.0)
 
 
 def rule_lookbacks(rule: Rule) -> Iterator[tuple[VectorSelector, float]]:
-    """Each selector of a rule with how many seconds it reaches back, also of what its templates and breakdowns ask.
-
-    As far as it can be told beforehand. Breakdowns count with the window before, with which they compare their shares.
-    """
-    yield from _deciding_lookbacks(rule)
+    """Each selector of a rule, in its templates too, with how many seconds it reaches back."""
+    yield from lookbacks(rule.expr)
     if isinstance(rule, AlertingRule):
+        if rule.resolve_when is not None and rule.resolve_when.expr is not None:
+            yield from lookbacks(rule.resolve_when.expr)
         for text in (*rule.labels.values(), *rule.annotations.values()):
             for asked in queries(text):
                 with suppress(PromQLError):  # no expression, or not a whole one: the page will say so
                     yield from lookbacks(parse(asked))
-        for each in rule.breakdown:
-            before = before_seconds(each)
-            yield from ((selector, seconds + before) for selector, seconds in lookbacks(each.expr))
 
 
 def _recorded_by(rule: RecordingRule) -> tuple[Matcher, ...]:
