@@ -104,7 +104,8 @@ class Ingest:
 
     def _tell(self, senders: Sequence[Sender], dropped: Mapping[str, int], left: set[int], at: float) -> None:
         for reason in dropped:
-            who = ", ".join(sorted(f"{sender.identity['job']} {sender.identity['instance']}" for sender in senders[:3]))
+            # As Python writes texts: what a client calls itself must not look like a line of the log.
+            who = ", ".join(repr(f"{sender.identity['job']} {sender.identity['instance']}") for sender in senders[:3])
             self.faults.add("ingest", f"data points of {who}: {_SAID.get(reason, reason)}")
         if self._attendance is not None:
             for sender in senders:
@@ -117,13 +118,19 @@ class Ingest:
         """What came since the last call, each sample at its own time. Never raises."""
         now = int(at * SECOND)
         with self._lock:
-            self._arriving.repeat(self._senders.newest(now))
+            self._guard(lambda: self._arriving.repeat(self._senders.newest(now)))
             samples = self._arriving.drain()
             if at - self._swept_at > self._limits.forget_seconds / _SWEEPS:
                 self._swept_at = at
                 before = now - int(self._limits.forget_seconds * SECOND)
-                self._senders.forget(self._arriving.forget(before), before)
+                self._guard(lambda: self._senders.forget(self._arriving.forget(before), before))
         return samples
+
+    def _guard(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 (what came is evaluated all the same)
+            self.faults.add("ingest", "what clients sent cannot be kept in order", error)
 
     def resume(self, known: Collection[Labels], at: float) -> None:
         """Go on where an earlier process stopped: clients count on where they were, so there is nothing to be done."""

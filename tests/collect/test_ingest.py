@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -317,3 +318,21 @@ def test_the_clock_jumps_and_what_comes_next_is_taken() -> None:
     send(ingest, counter(number(4, START + 12)), at=START + 12)
     window.append(ingest.collect(START + 12))
     assert (window.out_of_order, window.select([])[0].values.tolist()) == (0, [0.0, 3.0, 4.0])
+
+
+def test_a_point_is_the_same_in_whatever_order_its_fields_are_written() -> None:
+    # Known by its attributes already, so that it would be cut out by places that are not as usual.
+    request = ExportMetricsServiceRequest.FromString(
+        encoded(data_of(counter(number(3.5, START + 10, kind="a")), resource=SHOP))
+    )
+    usual = request.resource_metrics[0].scope_metrics[0].metrics[0].sum.data_points[0].SerializeToString()
+    assert (usual[0], usual[9], usual[18], usual[27]) == (0x11, 0x19, 0x21, 0x3A)
+    fields = usual[:9], usual[9:18], usual[18:27], usual[27:]
+    whole = request.SerializeToString()
+    for order in permutations(fields):
+        ingest = Ingest()
+        send(ingest, counter(number(1, START + 5, kind="a")), at=START + 5)
+        taken = ingest.take(whole.replace(usual, b"".join(order)), at=START + 10)
+        assert (taken.points, taken.rejected) == (1, 0)
+        series = 'orders_total{kind="a"}'
+        assert told(ingest.collect(START + 10)) == [(series, 5.0, 1.0, 0.0), (series, 10.0, 3.5, None)]
