@@ -30,6 +30,8 @@ _MOST_WAITING = 100
 _MOST_FINDINGS = 10
 _FINDING_LIMIT = 600
 _POLL_SECONDS = 1.0
+# Events are dated in whole microseconds, samples are not: those of the tick itself must not lie after its instant.
+_ROUNDED_SECONDS = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,7 @@ class Gatherer:
         """Of these changes, ask about what people are told; from the engine's thread, without waiting."""
         for change in changes:
             if change.cause in _ASKS and not change.incident.storm:
-                self._waiting.append((change.incident, change.event.at.timestamp()))
+                self._waiting.append((change.incident, change.event.at.timestamp() + _ROUNDED_SECONDS))
                 self._wake.set()
 
     def wake(self) -> None:
