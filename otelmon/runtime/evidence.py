@@ -36,6 +36,8 @@ _MOST_FINDINGS = 10
 _FINDING_LIMIT = 600
 _POLL_SECONDS = 1.0
 _PICTURES_POLL_SECONDS = 0.2
+# Events are dated in whole microseconds, samples are not: those of the tick itself must not lie after its instant.
+_ROUNDED_SECONDS = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,7 @@ class Gatherer:
         for change in changes:
             asks = change.cause in _ASKS or (change.cause is Cause.RESOLVED and _has_chart(change.incident.evidence))
             if asks and not change.incident.storm:
-                self._waiting.append((change.incident, change.event.at.timestamp()))
+                self._waiting.append((change.incident, change.event.at.timestamp() + _ROUNDED_SECONDS))
                 self._wake.set()
 
     def wake(self) -> None:

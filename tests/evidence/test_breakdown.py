@@ -8,6 +8,7 @@ from pathlib import Path
 
 from otelmon.incidents.model import Acknowledge, Finding
 from otelmon.paging.model import PageAction, PageReason
+from otelmon.testing.clock import FakeClock
 from tests.e2e.simulation import Simulation
 from tests.evidence.stories import broken, now, pages, simulated
 
@@ -47,6 +48,16 @@ def test_the_breakdown_of_200_routes_equals_the_request_log(tmp_path: Path) -> N
     assert finding.name == "Routes"
     assert finding.text.splitlines()[:5] == expected
     assert finding.text.splitlines()[5:] == [f"and {len(errors) - 5} more"]
+
+
+def test_errors_of_one_tick_are_explained_whatever_the_fraction_of_its_second(tmp_path: Path) -> None:
+    # Events are dated in whole microseconds: here the tick that pages is dated a little before its own samples.
+    simulation = simulated(tmp_path, clock=FakeClock(1_767_614_400.0000004))
+    simulation.run(120, lambda: simulation.request("/items", times=3))
+    simulation.request("/pay", 500, times=100)
+    simulation.run(15)
+    simulation.explain()
+    assert _evidence(simulation)[0] == Finding(name="Routes", text="GET /pay: 100 % of the errors")
 
 
 def test_the_evidence_is_edited_into_the_page_and_pings_nobody(tmp_path: Path) -> None:
