@@ -75,7 +75,7 @@ def three_at_once(stage: Stage) -> None:
         for _ in range(5):
             visitor.post("/videos", content=_VIDEO).raise_for_status()
         for fault in (pool, health, uploads):
-            stage.wait_resolved(fault, 35)
+            stage.wait_resolved(fault, 60)
 
 
 def redis_is_over(stage: Stage) -> None:
@@ -102,7 +102,7 @@ def queue_stands_still(stage: Stage) -> None:
 BEFORE = (Scene(title="Redis goes away", seconds=5, play=redis_goes_away),)
 AFTER = (
     Scene(title="Redis is paged, and comes back", seconds=30, play=redis_is_paged_and_comes_back),
-    Scene(title="Pool exhausted, health endpoint and uploads failing", seconds=45, play=three_at_once),
+    Scene(title="Pool exhausted, health endpoint and uploads failing", seconds=75, play=three_at_once),
     Scene(title="Redis is over", seconds=20, play=redis_is_over),
     Scene(title="A queue that nobody works", seconds=70, play=queue_stands_still),
 )

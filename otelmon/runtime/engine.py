@@ -66,9 +66,8 @@ class Engine:
     and may be replaced between ticks. ``on_changes`` and ``on_transitions`` are told what was written of incidents
     and of alerts, by each tick. ``by_hand`` and ``evidence`` are where other threads put values, and what they found
     out, for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later than the one
-    before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs.
-    ``continues`` is whether the counts that are collected go on from
-    those of a process that evaluated before.
+    before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs. ``continues`` says
+    whether the counts that are collected go on from those of a process that evaluated before.
     """
 
     collector: Collector

@@ -24,7 +24,6 @@ from otelmon.promql.ast import VectorSelector
 from otelmon.promql.evaluation import Condition, Evaluation, Failed
 from otelmon.promql.parse import parse
 from otelmon.promql.query import Query
-from otelmon.rules.breakdown import before_seconds
 from otelmon.rules.identity import rule_keys
 from otelmon.rules.model import AlertingRule, Group, RecordingRule, Rule
 from otelmon.rules.template import queries
@@ -313,10 +312,7 @@ class RuleRunner:
 
 
 def rule_lookback_seconds(rule: Rule) -> float:
-    """How far a rule's expressions look back; also what its templates ask, as far as it can be told beforehand.
-
-    Breakdowns count with the window before, with which they compare their shares.
-    """
+    """How far a rule's expressions look back; also what its templates ask, as far as it can be told beforehand."""
     return max((seconds for _, seconds in rule_lookbacks(rule)), default=0.0)
 
 
@@ -330,9 +326,6 @@ def rule_lookbacks(rule: Rule) -> Iterator[tuple[VectorSelector, float]]:
             for asked in queries(text):
                 with suppress(PromQLError):  # no expression, or not a whole one: the page will say so
                     yield from lookbacks(parse(asked))
-        for each in rule.breakdown:
-            before = before_seconds(each)
-            yield from ((selector, seconds + before) for selector, seconds in lookbacks(each.expr))
 
 
 def _recorded_by(rule: RecordingRule) -> tuple[Matcher, ...]:

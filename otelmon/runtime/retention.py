@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from otelmon.labels import METRIC_NAME
 from otelmon.matching import MatchOperator
-from otelmon.promql.analyze import lookbacks
+from otelmon.promql.analyze import LOOKBACK_DELTA_SECONDS, lookbacks
 from otelmon.promql.ast import VectorSelector
 from otelmon.promql.parse import parse
-from otelmon.rules.model import Group, RecordingRule
+from otelmon.rules.breakdown import before_seconds
+from otelmon.rules.model import AlertingRule, Group, RecordingRule, Rule
 from otelmon.runtime.evaluate import rule_lookbacks
 from otelmon.runtime.snapshot import view_texts
 
@@ -27,6 +28,7 @@ def retention(groups: Sequence[Group], interval_seconds: float) -> tuple[float, 
     recorded = {rule.name for group in groups for rule in group.rules if isinstance(rule, RecordingRule)}
     everything, named = _LEAST_LOOKBACK_SECONDS, dict[str, float]()
     looked = [each for group in groups for rule in group.rules for each in rule_lookbacks(rule)]
+    looked += [each for group in groups for rule in group.rules for each in _explained(rule)]
     looked += [each for text in view_texts() for each in lookbacks(parse(text))]
     for selector, seconds in looked:
         name = _exact_name(selector)
@@ -36,6 +38,16 @@ def retention(groups: Sequence[Group], interval_seconds: float) -> tuple[float, 
             everything = max(everything, seconds)
     margin = 2 * interval_seconds
     return everything + margin, {name: seconds + margin for name, seconds in named.items() if seconds > everything}
+
+
+def _explained(rule: Rule) -> Iterator[tuple[VectorSelector, float]]:
+    """What a rule's breakdowns look at, with the window before, with which they compare their shares."""
+    for breakdown in rule.breakdown if isinstance(rule, AlertingRule) else ():
+        before = before_seconds(breakdown)
+        for selector, seconds in lookbacks(breakdown.expr):
+            # The sample before the range is one interval older than it, which the margin covers.
+            spared = LOOKBACK_DELTA_SECONDS if selector.range_modifier else 0.0
+            yield selector, seconds + before - spared
 
 
 def _exact_name(selector: VectorSelector) -> str:

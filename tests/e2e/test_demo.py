@@ -56,7 +56,7 @@ def row(said: str, scene: str) -> list[str]:
 
 
 def test_an_unanswered_incident_reaches_the_second_person_and_a_pool_is_exhausted() -> None:
-    said = scenes("--short", 130)
+    said = scenes("--short", 200)
     assert row(said, "on call")[-1] in {"ana, bo", "bo, ana"}
     assert row(said, "pool exhausted")[-1] == "nobody"
     assert row(said, "uploads fail")[1] == "Failing uploads"

@@ -49,6 +49,8 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"])
 """
 )
+# Fields whose values depend on the instant.
+DIFFERING = ("Acknowledge", "Since", "Errors", "What changed", "The last")
 APPS = {"ours": OURS + ROUTES, "native": NATIVE + ROUTES, "contrib": CONTRIB + ROUTES}
 RULES = CONFIG.replace("route_error_rate: off", "route_error_rate: {window: 20s, at_least: 4, keep_firing_for: 0s}") + (
     """\
@@ -67,14 +69,14 @@ RULES = CONFIG.replace("route_error_rate: off", "route_error_rate: {window: 20s,
 
 
 def said(message: PostedMessage) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    """A page without what differs from run to run: when it was, the incident's id, and a measured duration."""
+    """A page without what differs from run to run: when it was, the incident's id, measured durations and counts."""
     (embed,) = message.embeds
     fields = [(field["name"], field["value"]) for field in embed.get("fields", ())]
     content = re.sub(r"Slow [\d.e-]+", "Slow", message.content)
     return (
         content,
         embed.get("description", ""),
-        tuple(field for field in fields if field[0] not in {"Acknowledge", "Since"}),
+        tuple((name, value) for name, value in fields if not name.startswith(DIFFERING)),
     )
 
 

@@ -80,9 +80,10 @@ def test_a_stop_while_discord_hangs_ends_within_its_bound_however_many_pages_are
     with DiscordStandIn() as discord:
         discord.fail_always(Hang())
         with Served(tmp_path, config=config, webhook_url=discord.webhook_url) as app:
-            app.until(lambda: bool(discord.requests) and app.open_pages() == 2, doing=lambda: app.get("/fail"))
+            # Two pages, and what explains them.
+            app.until(lambda: bool(discord.requests) and app.open_pages() == 4, doing=lambda: app.get("/fail"))
             assert app.stop() < 16
         discord.expect_silence_after()
     assert "Finished server process" in app.log
     assert "Traceback" not in app.log
-    assert app.open_pages() == 2
+    assert app.open_pages() == 4

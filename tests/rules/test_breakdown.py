@@ -15,6 +15,7 @@ from otelmon.rules.export import rule_file
 from otelmon.rules.load import load_rules
 from otelmon.rules.model import AlertingRule, Unit
 from otelmon.runtime.evaluate import rule_lookback_seconds
+from otelmon.runtime.retention import retention
 
 FILE = """\
 groups:
@@ -68,8 +69,14 @@ def test_what_is_exported_is_read_again_as_the_same() -> None:
     assert again.breakdown == rule.breakdown
 
 
-def test_samples_are_kept_for_the_window_before() -> None:
-    assert rule_lookback_seconds(_rule(FILE)) == 600.0
+def test_samples_are_kept_for_the_window_before_and_alerts_are_not_held_for_it() -> None:
+    assert retention(load_rules(FILE.replace("5m", "15m"), name="carts.yml"), 15.0) == (1830.0, {})
+    assert rule_lookback_seconds(_rule(FILE)) == 300.0
+
+
+def test_the_breakdowns_of_built_in_rules_cost_no_memory(tmp_path: Path) -> None:
+    groups = load_settings(None, environ={"OTEL_SERVICE_NAME": "shop"}, directory=tmp_path).groups
+    assert retention(groups, 15.0)[0] == 930.0
 
 
 @pytest.mark.parametrize(
