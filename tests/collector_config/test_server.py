@@ -11,9 +11,8 @@ from typer.testing import CliRunner
 
 from otelmon.cli.main import app as command
 from otelmon.config.load import load_settings
+from otelmon.config.serve import ServeSettings
 from tests.collector_config.documents import FOLDER, GRPC, HTTP, PUBLIC, ROOT
-
-serve = pytest.importorskip("otelmon.config.serve", reason="this otelmon has no `otelmon serve` yet: not checked")
 
 ENVIRONMENT = {
     "OTELMON_TOKEN": "0123456789abcdef",
@@ -47,7 +46,7 @@ def test_what_is_shown_of_forwarding_is_taken_as_it_stands(tmp_path: Path) -> No
 
 
 def test_the_ports_are_the_ones_that_serve_has_by_itself() -> None:
-    own = serve.ServeSettings()
+    own = ServeSettings()
     assert (own.host, own.grpc_port, own.http_port) == ("127.0.0.1", GRPC, HTTP)
     assert (own.public.host, own.public.port) == ("127.0.0.1", PUBLIC)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from otelmon.collect.otlp import GRPC, HTTP
 from tests.collect.receiver import Received, grpc_receiver, http_receiver
-from tests.collect.rotel import rotel
 from tests.e2e.served import Served
+from tests.rotel import rotel
 
 pytestmark = pytest.mark.slow
 
@@ -113,10 +114,11 @@ def test_the_same_arrives_over_grpc(tmp_path: Path) -> None:
         assert total(received, delta=False) == 5
 
 
-@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("protocol", [HTTP, GRPC])
 def test_an_agent_of_other_people_accepts_it_and_passes_it_on_unchanged(tmp_path: Path, protocol: str) -> None:
-    with http_receiver() as received, rotel(received.url, tmp_path) as agent:
-        asked = {"OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_ENDPOINT": agent[protocol]}
+    with http_receiver() as received, rotel(received.url, HTTP, tmp_path) as agent:
+        endpoint = agent.http if protocol == HTTP else agent.grpc
+        asked = {"OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
         with shop(tmp_path, received, **asked) as app:
             metric = drive(app, received)
             (point,) = metric.histogram.data_points

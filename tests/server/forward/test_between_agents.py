@@ -27,8 +27,8 @@ from otelmon.server.arrivals import Arrived, ReceiverSettings
 from otelmon.server.forward.forwarder import Forwarder
 from otelmon.server.process.process import Process
 from otelmon.server.receiver import Receiver
+from tests.rotel import rotel
 from tests.server.forward.backend import BACKENDS
-from tests.server.forward.rotel import rotel
 from tests.server.forward.test_forwarder import running, settings_of
 
 COLLECTIONS = 3

@@ -1,4 +1,4 @@
-"""Rotel, an OTLP agent of other people's, between the application and a receiver."""
+"""Rotel, an OTLP agent of other people's, between two ports of this machine."""
 
 from __future__ import annotations
 
@@ -7,33 +7,45 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from otelmon.collect.otlp import GRPC
+
 _PATIENCE_SECONDS = 60.0
 
 
+@dataclass(frozen=True)
+class Rotel:
+    """Where it takes OTLP."""
+
+    http: str
+    grpc: str
+
+
 @contextmanager
-def rotel(sends_to: str, folder: Path) -> Iterator[dict[str, str]]:
-    """It runs, and passes on by HTTP; where it takes OTLP, by protocol. Skips where it is not installed."""
+def rotel(sends_to: str, protocol: str, folder: Path) -> Iterator[Rotel]:
+    """It runs, and sends what it takes to a URL. Skips where it is not installed: it is built for some systems only."""
     found = find_spec("rotel")
     if found is None or found.origin is None:
         pytest.skip("rotel is not installed: it has no wheel for this Python or system")
-    ports = {"http/protobuf": _free_port(), "grpc": _free_port()}
+    ports = [_free_port(), _free_port()]
+    http, grpc = (f"127.0.0.1:{port}" for port in ports)
     command = [
-        str(Path(found.origin).parent / "rotel-agent"), "start", "--batch-timeout", "20ms",
-        "--otlp-http-endpoint", f"127.0.0.1:{ports['http/protobuf']}", "--otlp-grpc-endpoint",
-        f"127.0.0.1:{ports['grpc']}", "--otlp-exporter-endpoint", sends_to, "--otlp-exporter-protocol", "http",
-        "--pid-file", str(folder / "rotel.pid"),
+        str(Path(found.origin).parent / "rotel-agent"), "start", "--otlp-http-endpoint", http,
+        "--otlp-grpc-endpoint", grpc, "--otlp-exporter-endpoint", sends_to,
+        "--otlp-exporter-protocol", "grpc" if protocol == GRPC else "http", "--batch-timeout", "20ms",
+        "--otlp-exporter-retry-initial-backoff", "100ms", "--pid-file", str(folder / "rotel.pid"),
     ]  # fmt: skip
     with (folder / "rotel.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
         try:
-            for port in ports.values():
+            for port in ports:
                 _wait_for(port, process, folder / "rotel.log")
-            yield {protocol: f"http://127.0.0.1:{port}" for protocol, port in ports.items()}
+            yield Rotel(http=f"http://{http}", grpc=f"http://{grpc}")
         finally:
             process.terminate()
             try:
