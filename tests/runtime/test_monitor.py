@@ -83,7 +83,9 @@ def test_an_alert_that_does_not_exist_is_an_error_that_lists_those_that_do(confi
     configure("alerts: {disk_usage: off}\n")
     otelmon.start()
     for name in ("errorrate", "disk_usage"):
-        with pytest.raises(ConfigError, match=f"there is no alert '{name}'.*error_rate, health_check, instance_silent, memory_usage"):
+        with pytest.raises(
+            ConfigError, match=f"there is no alert '{name}'.*error_rate, health_check, instance_silent, memory_usage"
+        ):
             otelmon.check_alert(name, 1.0)
         with pytest.raises(ConfigError, match=f"there is no alert '{name}'"):
             otelmon.process_alert(name, 1.0)
