@@ -242,7 +242,7 @@ def test_a_shop_that_runs_is_asked_and_reloaded_from_the_command_line(tmp_path: 
         assert "rules.yml:5:" in refused.stderr
         rules.write_text(RULES + "      - {alert: More, expr: vector(1)}\n")
         # It may have been seen before it was asked for, and is not new then.
-        assert otelmon("reload").stdout.startswith("18 rules, ")
+        assert otelmon("reload").stdout.startswith("23 rules, ")
         wait_until(lambda: found(state, 'ALERTS{alertname="More"}'))
     assert "no monitor runs" in otelmon("query", "ALERTS").stderr
     assert "Traceback" not in shop.log
