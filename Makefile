@@ -80,6 +80,7 @@ bench: .venv/test
 	@$(BIN)/python -m tests.benchmarks.oncall
 	@$(BIN)/python -m tests.benchmarks.sources
 	@$(BIN)/python -m tests.benchmarks.storm
+	@$(BIN)/python -m tests.benchmarks.history
 
 bench-delivery: .venv/test
 	@$(BIN)/python -m tests.benchmarks.delivery

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from otelmon.incidents.model import NEW_MESSAGE, Cause, Change, Incident, Telling
 from otelmon.incidents.silence import SilenceNotice
@@ -10,7 +11,14 @@ from otelmon.oncall.call import Call
 from otelmon.oncall.model import Mention
 from otelmon.paging.model import Message, Page, PageAction, PageReason
 from otelmon.paging.routing import Mentions, Routing, shown_at
-from otelmon.paging.text import Context, notice_message, resolved_message, triggered_message, with_alerts
+from otelmon.paging.text import (
+    Context,
+    notice_message,
+    resolved_message,
+    shown_opening,
+    triggered_message,
+    with_alerts,
+)
 from otelmon.paging.tracked import tracked
 from otelmon.rules.model import Severity
 
@@ -105,7 +113,8 @@ def _updates(change: Change, target: str, shown: Message, routing: Routing) -> I
     if target not in routing.machines:
         for telling in change.shown_in:
             # A message that never was the latest needs no second edit: at most the first and the latest are edited.
-            yield _page(change, target, shown, edits=_telling_id(change, telling, target))
+            title = f"{shown_opening(telling.cause, change.incident)}{shown.title}"
+            yield _page(change, target, replace(shown, title=title), edits=_telling_id(change, telling, target))
     elif change.cause is Cause.REFRESHED:
         message = with_alerts(shown, change.incident)
         if message.alerts:

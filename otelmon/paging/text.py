@@ -98,6 +98,13 @@ _OPENINGS = {
 }
 
 
+def shown_opening(cause: Cause, incident: Incident) -> str:
+    """How the title of a message begins that was sent for ``cause`` and is edited, while nobody has acknowledged."""
+    if incident.state is not IncidentState.TRIGGERED:
+        return ""
+    return "Escalated: " if cause is Cause.ESCALATED else _OPENINGS.get(cause, "")
+
+
 def triggered_message(
     incident: Incident,
     *,

@@ -45,7 +45,9 @@ def test_an_escalation_that_goes_unanswered_to_the_second_step_and_is_then_ackno
         on_call, following = (ping.id for ping in discord.pings)
         assert [ping.message_id for ping in discord.pings] == [first.id, second.id]
         assert {on_call, following} == {ANA, BO}
-        assert "Escalated to step 2, nobody acknowledged for" in second.content
+        posted = [request.json()["content"] for request in discord.requests if request.method == "POST"]
+        assert "Escalated to step 2, nobody acknowledged for" in posted[1]
+        assert "Escalated" in second.content  # also once what explains it is in it
         assert f"Paged: {NAMES[on_call]}, {NAMES[following]}" in second.text
         assert "Next: ana, bo in 20 s, at " in second.text
         (incident_id,) = set(re.findall(r"otelmon ack (\w+)", second.text))

@@ -88,7 +88,7 @@ def test_the_page_has_a_chart_with_limit_firing_and_deploy(tmp_path: Path, pictu
     assert field.name.startswith("The last ")
     assert (chart.bound, chart.deploys) == (0.05, ((deployed_at, "v2"),))
     assert chart.firing == ((fired_at, None),)
-    assert chart.points[-1] == (fired_at, pytest.approx(0.05, abs=0.02))
+    assert chart.points[-1] == (pytest.approx(fired_at, abs=1e-5), pytest.approx(0.05, abs=0.02))
     assert [value for _, value in chart.points[:5]] == [None] * 5  # nothing failed yet, so there was no rate of it
     assert pictures.ready(chart) == b"picture"
     assert len(edits(simulation)) == 1
