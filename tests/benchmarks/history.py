@@ -1,7 +1,7 @@
 """What it costs to write a tick's samples to the state: `python -m tests.benchmarks.history`.
 
-5,000 series a tick, a tenth of them histograms; seconds of CPU of the writing thread, against encoding the same values as
-JSON in the same run. Exit 1 if a bound is missed.
+5,000 series a tick, a tenth of them histograms; seconds of CPU of the writing thread, against encoding the same values
+as JSON in the same run. Exit 1 if a bound is missed.
 """
 
 from __future__ import annotations
