@@ -79,6 +79,7 @@ bench: .venv/test
 	@$(BIN)/python -m tests.benchmarks.rules
 	@$(BIN)/python -m tests.benchmarks.oncall
 	@$(BIN)/python -m tests.benchmarks.sources
+	@$(BIN)/python -m tests.benchmarks.faulted
 	@$(BIN)/python -m tests.benchmarks.storm
 	@$(BIN)/python -m tests.benchmarks.history
 
