@@ -83,8 +83,8 @@ def test_thirty_days_of_views_hold_over_fifty_restarts(tmp_path: Path) -> None:
     simulation, clock = run_over_restarts(tmp_path, days=30.0, restarts=50)
     holds_every_view(simulation, clock, days=30.0, restarts=50)
     assert views(simulation, "budget_spent:30d").values[-1] == pytest.approx(25 / 51 * 0.05 / 0.01, rel=0.03)
-    # What is collected is not kept for it: 20 minutes of the requests, as other rules look back. A table lets go of what
-    # is over once it is full, and it has places for half as much again and a few more.
+    # What is collected is not kept for it: 20 minutes of the requests, as other rules look back. A table lets go of
+    # what is over once it is full, and it has places for half as much again and a few more.
     assert simulation.window.retention_seconds == 1200.0
     raw = Matcher(name="__name__", operator=MatchOperator.EQUAL, value="http_server_request_duration_seconds_count")
     assert all(series.times.size <= 8 + 4 + 4 for series in simulation.window.select([raw]))
