@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,7 @@ from otelmon.instrument.operations import Operation
 from otelmon.instrument.probes import Rhythm
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.instrument.sources import Sources
+from otelmon.paging.model import Outcome, OutcomeKind, OwedPage
 from otelmon.runtime.siblings import FOLDER, Siblings
 from otelmon.storage.lease import Moment
 from otelmon.storage.sqlite import STATE_FILE, SqliteStorage
@@ -32,6 +34,9 @@ from tests.e2e.simulation import Simulation
 HOUR = 3600.0
 INTERVAL = 15.0
 ROUTES = 30
+# A pool without a name gets the first that is free: how many there are at once is up to the garbage collector.
+POOLS_AT_ONCE = 3
+SERIES_OF_A_POOL = 32
 ABOUT = {"job": "shop", "instance": "host"}
 
 
@@ -54,6 +59,18 @@ class Worker:
     def leave(self) -> None:
         self._collector.count(self._clock.now())
         self._collector.leave()
+
+
+class Forgetful:
+    """A channel that takes every page and keeps none: what it kept would grow."""
+
+    name = "discord"
+
+    def send(self, owed: OwedPage, at: datetime) -> Outcome:
+        return Outcome(kind=OutcomeKind.DELIVERED, reason="taken", message_id=owed.page.id)
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +164,13 @@ def day(tmp_path: Path) -> Iterator[Day]:
         sources.sample()
 
     simulation = Simulation(
-        tmp_path / "otelmon.yaml", clock=clock, disk=disk, reader=reader, sample=sample, shared=siblings
+        tmp_path / "otelmon.yaml",
+        clock=clock,
+        disk=disk,
+        reader=reader,
+        notifier=Forgetful(),
+        sample=sample,
+        shared=siblings,
     )
     yield Day(tmp_path, simulation, sources, clock)
     sources.end()
@@ -158,7 +181,7 @@ def day(tmp_path: Path) -> Iterator[Day]:
 
 
 def stays_flat(early: Held, late: Held, *, memory: int, state_bytes: int) -> None:
-    assert late.series <= early.series * 1.05, (early, late)
+    assert late.series <= early.series * 1.05 + POOLS_AT_ONCE * SERIES_OF_A_POOL, (early, late)
     assert late.objects <= early.objects * 1.02, (early, late)
     assert late.files <= early.files + 2, (early, late)
     assert late.memory - early.memory <= memory, (early, late)
