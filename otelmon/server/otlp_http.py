@@ -10,7 +10,9 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from google.rpc.status_pb2 import Status
@@ -30,6 +32,10 @@ _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"
 # What is handled on the event loop: it takes less than handing it to a thread and waiting for that.
 _SMALL = 8 * 1024
+# Of a request that is refused, so much is read for so long before the answer: a connection that is closed while data
+# comes in is reset, and the client never reads why.
+_SPARED_BYTES = 64 * 1024
+_SPARED_SECONDS = 1.0
 # google.rpc.Code (https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto)
 _INVALID, _NOT_FOUND, _EXHAUSTED, _INTERNAL, _UNAVAILABLE, _UNAUTHENTICATED = 3, 5, 8, 13, 14, 16
 
@@ -50,6 +56,27 @@ class _RefusedError(Exception):
         super().__init__(message)
         self.status, self.code, self.close = status, code, close
         self.headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+
+
+class _Coming:
+    """What is still to come of a request's body."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._over = False
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        self._over = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
+
+    async def spare(self) -> None:
+        """Read some of the rest, for nothing."""
+        read = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SPARED_SECONDS):
+                while not self._over and read < _SPARED_BYTES:
+                    read += len((await self()).get("body", b""))
 
 
 class OtlpHttp:
@@ -79,8 +106,9 @@ class OtlpHttp:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
         answered = _JSON if media == _JSON else _PROTOBUF
+        coming = _Coming(receive)
         try:
-            answer = await self._answer(scope, headers, media, receive)
+            answer = await self._answer(scope, headers, media, coming)
         except _RefusedError as refused:
             body = _status(refused.code, str(refused), answered)
             answer = Answer(
@@ -90,8 +118,12 @@ class OtlpHttp:
             self._faults.add("receiver", "a request over HTTP could not be handled", error)
             body = _status(_INTERNAL, "internal error", answered)
             answer = Answer(status=500, body=body, media=answered, close=True)
-        if answer is not None:
-            await _send(send, answer)
+        if answer is None:
+            return
+        # Who waits to be told to go on is not told so; who was too slow has had its time.
+        if answer.close and "expect" not in headers and answer.status != HTTPStatus.REQUEST_TIMEOUT:
+            await coming.spare()
+        await _send(send, answer)
 
     async def _answer(self, scope: Scope, headers: Mapping[str, str], media: str, receive: Receive) -> Answer | None:
         if self._told is not None and scope["path"] == PAGED_PATH:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import select
 import socket
 import threading
 import time
@@ -217,3 +218,18 @@ def test_a_port_that_is_taken_is_said_and_nothing_is_left_listening() -> None:
                 other.start()
     with pytest.raises(ConnectionError):
         server.ask(b"")
+
+
+def test_who_is_refused_before_its_body_has_come_reads_why_to_the_end() -> None:
+    with serving(grpc_port=0) as server:
+        host, port = server.http.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            head = b"POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\n"
+            client.sendall(head)
+            # Long enough that an answer at once would be here, and the connection closed: then the rest resets it.
+            assert not select.select([client], [], [], 0.2)[0]
+            client.sendall(b"abcdef")
+            answer = b""
+            while part := client.recv(65536):
+                answer += part
+        assert answer.startswith(b"HTTP/1.1 415 ")
