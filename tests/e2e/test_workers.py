@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,23 @@ def load(app: Workers, path: str) -> Iterator[None]:
         thread.join(60)
 
 
+def stop_between_writes(app: Workers, process: int) -> None:
+    """Stop a process that writes nothing at the moment: one that does keeps SQLite locked until it goes on or ends."""
+
+    def stopped() -> bool:
+        os.kill(process, signal.SIGSTOP)
+        try:
+            with closing(sqlite3.connect(app.state / "state.db", timeout=0.5, isolation_level=None)) as state:
+                state.execute("BEGIN IMMEDIATE")
+                state.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            os.kill(process, signal.SIGCONT)
+            return False
+        return True
+
+    wait_until(stopped, "it never stops writing")
+
+
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_another_worker_takes_over_from_one_that_is_gone_and_nobody_is_paged_twice(
     tmp_path: Path, fault: signal.Signals
@@ -83,7 +101,7 @@ def test_another_worker_takes_over_from_one_that_is_gone_and_nobody_is_paged_twi
             page = discord.wait_for(is_page, 45)
             wait_until(lambda: app.open_pages() == 0, "the page is not known to be sent")
             first = app.holder()
-            os.kill(first, fault)
+            stop_between_writes(app, first) if fault is signal.SIGSTOP else os.kill(first, fault)
             ticks = app.ticks()
             seconds = wait_until(lambda: app.holder() not in {0, first}, "nobody took over")
             evaluated = seconds + wait_until(lambda: app.ticks() > ticks, "nobody evaluates")
