@@ -70,8 +70,8 @@ def test_silence_counts_in_the_intervals_of_whoever_is_silent() -> None:
 def test_one_that_was_heard_of_once_has_the_interval_of_sdks_by_default() -> None:
     town = Town()
     town.tick("new")
-    town.tick(ticks=7)
-    assert town.up() == {"new": True}  # 106 s
+    town.tick(ticks=6)
+    assert town.up() == {"new": True}  # 91 s
     town.tick()
     assert town.up() == {"new": False}
 

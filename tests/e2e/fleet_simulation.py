@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from otelmon.instrument.recorder import RequestRecorder
 from otelmon.runtime.client import Client, lookbacks
 from otelmon.runtime.fleet import Fleet
 from otelmon.runtime.hand_over import Claims, HandOver
+from otelmon.runtime.lookout import Lookout
 from otelmon.server.paged import PAGED_PATH, told
 from otelmon.storage.store import Storage
 from otelmon.testing.clock import FakeClock
@@ -35,9 +37,16 @@ class ServerSimulation(Simulation):
         self.presence = Presence(interval_seconds=self.settings.interval_seconds)
         self.ingest = Ingest(faults=self.faults, attendance=self.presence)
         own = Collector(None, recorder=None, job="otelmon", instance="server", faults=self.faults)
-        self.engine.collector = Fleet(own, self.ingest, self.presence, state_dir=config.parent, faults=self.faults)
+        fleet = Fleet(own, self.ingest, self.presence, state_dir=config.parent, faults=self.faults)
+        self.engine.collector = fleet
+        self.engine.lookout = Lookout(self.presence, fleet.senders, interval_seconds=self.settings.interval_seconds)
         self.engine.mutes = Claims(self.presence.is_up)
         self.down = False
+
+    def turn(self) -> None:
+        """What the engine's loop does between ticks."""
+        if self.engine.take_requests(self.clock.now()):
+            self.deliver()
 
     def pages_text(self) -> list[str]:
         """All that people could read in each page."""
@@ -61,8 +70,19 @@ class Wire(Client):
         self.server = server
         self.cut = False
 
-    def _ask(self, method: str, url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> object:
-        del headers
+    def _pause(self, seconds: float) -> None:
+        """No time passes here but by the clock that the test moves."""
+
+    def _ask(
+        self,
+        method: str,
+        url: httpx.URL,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        within_seconds: float = math.inf,
+    ) -> object:
+        del headers, within_seconds
         if self.cut or self.server.down:
             raise StateError("the network is cut")
         if method == "POST":
