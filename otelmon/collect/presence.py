@@ -38,6 +38,11 @@ send that is late by a quarter, or comes at the second try, is no silence.
 """
 # Comparing a silence with a bound a moment after it is reached leaves no doubt on which side it is.
 _MOMENT_SECONDS = 0.001
+# In such a part of an interval a send and its second try are given up: the next one is due up to an interval later.
+_LOST = 0.7
+# Whoever lost this server tries again after a while, which grows with the time it has been away up to this
+# (https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md); otelmon's client tries in each interval.
+_RECONNECT_SECONDS = 120.0
 # A new instance takes the place of one that fell silent up to so long after it came: old and new overlap in a rolling
 # restart.
 _OVERLAP_SECONDS = 120.0
@@ -69,6 +74,13 @@ class _Instance:
         said = self.told_seconds
         self.interval_seconds = min(max(said, least), LONGEST_SECONDS) if said else rhythm(self.gaps, least=least)
 
+    def excuse(self, at: float, away_seconds: float) -> None:
+        """It could not be heard for so long, which is over at ``at``."""
+        lost = away_seconds > _LOST * self.interval_seconds
+        again = 0.0 if self.told_seconds else min(away_seconds, _RECONNECT_SECONDS)
+        self.since = max(self.since, (at if lost else min(at, self.since + away_seconds)) + again)
+        self.counted_at = min(at, self.counted_at + away_seconds)
+
     def silence(self, at: float) -> float:
         """For how many of its intervals it has been silent."""
         return max(0.0, at - self.since) / self.interval_seconds
@@ -98,6 +110,7 @@ class Presence:
         # When this process was last known to run, and how long it may be unknown; None where nobody says.
         self._awake_at: float | None = None
         self._patience_seconds = 0.0
+        self._looked_at: float | None = None
 
     def heard(
         self,
@@ -134,7 +147,7 @@ class Presence:
             if interval_seconds is not None and interval_seconds != known.told_seconds:
                 known.told_seconds = interval_seconds
                 known.settle(self._least)
-            known.heard_at = known.since = max(known.since, at)
+            known.heard_at = known.since = max(known.heard_at, at)
             known.silent = False
             if newest_at is not None:
                 known.delay_seconds = max(0.0, at - newest_at)
@@ -181,10 +194,11 @@ class Presence:
             self._patience_seconds = patience_seconds
             self._wake(at)
 
-    def fall_silent(self, bounds: Collection[float], *, after: float, at: float) -> bool:
-        """Whether between two instants every instance of a service has been silent for one of these many intervals."""
+    def fall_silent(self, bounds: Collection[float], *, at: float) -> bool:
+        """Whether a service has, since the last call, been silent for one of these many intervals, in all instances."""
         found, next_at = False, at + SILENT_INTERVALS * self._least
         with self._lock:
+            after = at if self._looked_at is None else self._looked_at
             for bound in bounds:
                 ends: dict[str, float] = {}
                 for (job, _), each in self._instances.items():
@@ -194,15 +208,15 @@ class Presence:
                 found = found or any(after < end <= at for end in ends.values())
                 # Whoever is heard of from now on is silent no sooner than that.
                 next_at = min(next_at, at + bound * self._least, *(end for end in ends.values() if end > at))
-            self.look_at = next_at
+            self.look_at, self._looked_at = next_at, at
         return found
 
     def shift(self, seconds: float) -> None:
         """The wall clock jumped by so much."""
         with self._lock:
             self.look_at += seconds
-            if self._awake_at is not None:
-                self._awake_at += seconds
+            self._awake_at = None if self._awake_at is None else self._awake_at + seconds
+            self._looked_at = None if self._looked_at is None else self._looked_at + seconds
             for each in self._instances.values():
                 each.first_at += seconds
                 each.heard_at += seconds
@@ -233,22 +247,26 @@ class Presence:
         """
         restored = {}
         for each in state:
-            silent = bool(each["silent"])
             heard_at = float(each["heard_at"])
             known = restored[str(each["job"]), str(each["instance"])] = _Instance(
                 first_at=float(each["first_at"]),
-                heard_at=heard_at if silent else at,
-                counted_at=heard_at if silent else at,
-                since=heard_at if silent else at,
+                heard_at=heard_at,
+                counted_at=heard_at,
+                since=heard_at,
                 told_seconds=float(each.get("told_seconds", 0.0)),
-                silent=silent,
+                silent=bool(each["silent"]),
                 replaces=bool(each["replaces"]),
                 gaps=deque(map(float, each["gaps"]), maxlen=GAPS),
             )
             known.settle(self._least)
+        away_seconds = at - max((each.heard_at for each in restored.values()), default=at)
+        for known in restored.values():
+            if not known.silent:
+                known.since = known.counted_at = at
+                known.excuse(at, away_seconds)
         with self._lock:
             self._instances = restored
-            self._awake_at = None
+            self._awake_at = self._looked_at = None
             self.look_at = -math.inf
 
     def _takes_vacancy(self, job: str, at: float) -> bool:
@@ -265,16 +283,14 @@ class Presence:
         if slept > self._patience_seconds:
             for each in self._instances.values():
                 if not each.silent:
-                    each.since = min(at, each.since + slept)
-                    each.counted_at = min(at, each.counted_at + slept)
+                    each.excuse(at, slept)
 
     def _judge(self, at: float) -> None:
         """Who is silent now, and of these who was replaced or is forgotten."""
         for each in self._instances.values():
-            # After now is only who was heard of while the wall clock jumped.
-            each.heard_at, each.since, each.counted_at = (
-                min(at, then) for then in (each.heard_at, each.since, each.counted_at)
-            )
+            # Later than now is only who was heard of while the wall clock jumped.
+            each.heard_at, each.counted_at = min(at, each.heard_at), min(at, each.counted_at)
+            each.since = min(at + (0.0 if each.told_seconds else _RECONNECT_SECONDS), each.since)
             each.silent = each.silence(at) > SILENT_INTERVALS
         silent = [(who, each) for who, each in self._instances.items() if each.silent]
         candidates = self._candidates() if silent else {}

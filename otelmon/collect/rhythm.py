@@ -16,7 +16,7 @@ DEFAULT_SECONDS = 60.0
 LONGEST_SECONDS = 3600.0
 """No rhythm is slower."""
 
-# With so many gaps the longest of them is left out: an outage is no rhythm.
+# With so many gaps the longest of them is left out, an outage is no rhythm; with fewer it is what is known.
 _ENOUGH = 4
 # A gap longer than so many times the mean is more than lateness: an early send before it, a late one after it.
 _LATE = 1.5
@@ -27,8 +27,10 @@ def rhythm(gaps: Collection[float], *, least: float) -> float:
     if not gaps:
         return max(least, DEFAULT_SECONDS)
     ordered = sorted(gaps)
+    found = ordered[-1]
     if len(ordered) >= _ENOUGH:
         ordered.pop()
-    mean = sum(ordered) / len(ordered)
-    longest = ordered[-1]
-    return min(max(least, mean if longest <= _LATE * mean else longest), LONGEST_SECONDS)
+        found, mean = ordered[-1], sum(ordered) / len(ordered)
+        if found <= _LATE * mean:
+            found = mean
+    return min(max(least, found), LONGEST_SECONDS)

@@ -41,7 +41,6 @@ class Lookout:
         self._patience_seconds = self._turn_seconds + interval_seconds / _TURNS
         self._apart_seconds = interval_seconds / _LOOKS
         self._bounds: dict[str, frozenset[float]] = {}
-        self._looked_at: float | None = None
         self.wait_seconds = self._turn_seconds
 
     def look(self, window: Window, rules: RuleRunner, at: float) -> tuple[RuleResults, Sequence[Sample]] | None:
@@ -56,12 +55,10 @@ class Lookout:
         return rules.run_reading(METRICS, window, at), samples
 
     def _fallen(self, rules: RuleRunner, at: float) -> bool:
-        after = self._looked_at
-        if after is not None and at < max(self._presence.look_at, after + self._apart_seconds):
+        if at < self._presence.look_at:
             return False
-        self._looked_at = at
         bounds = {bound for watched in rules.watched for bound in self._bounds_of(watched)}
-        return self._presence.fall_silent(bounds, after=at if after is None else after, at=at)
+        return self._presence.fall_silent(bounds, at=at)
 
     def _bounds_of(self, watched: WatchedRule) -> frozenset[float]:
         """After how many silent intervals of a service this rule may find something."""
