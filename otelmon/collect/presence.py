@@ -165,7 +165,7 @@ class Presence:
             else:
                 self._vacancies.setdefault(job, deque(maxlen=self._most)).append(gone.heard_at)
             others = [who for who in self._instances if who[0] == job]
-            if all(self._instances[who].silent for who in others):
+            if all(self._instances[who].silence(gone.heard_at) > SILENT_INTERVALS for who in others):
                 for who in others:
                     del self._instances[who]
 

@@ -41,7 +41,7 @@ _PASSING = frozenset({429, 502, 503, 504})
 _IDENTITY = frozenset({"service.name", "service.namespace", "service.instance.id", INTERVAL})
 
 
-class _PassingError(StateError):
+class PassingError(StateError):
     """It was lost on the way, or the server could not take it just then."""
 
 
@@ -100,7 +100,7 @@ class Client:
             return
         try:
             self._ask("POST", self._metrics, body, headers, within_seconds=self._first_try_seconds)
-        except _PassingError:
+        except PassingError:
             # What the server took, though its answer was lost, it knows when it comes again.
             self._pause(random.uniform(0.2, 1.0) * self._longest_pause_seconds)  # noqa: S311
             self._ask("POST", self._metrics, body, headers)
@@ -120,9 +120,9 @@ class Client:
         try:
             reply = self._exchange.exchange(method, url, body, headers, within_seconds=within_seconds)
         except ExchangeError as error:
-            raise _PassingError(str(error)) from None
+            raise PassingError(str(error)) from None
         if reply.status != httpx.codes.OK:
-            raise (_PassingError if reply.status in _PASSING else StateError)(f"it answers HTTP {reply.status}")
+            raise (PassingError if reply.status in _PASSING else StateError)(f"it answers HTTP {reply.status}")
         return reply.body
 
     def _request(self, data: MetricsData | None, at: float, *, running: bool) -> ExportMetricsServiceRequest:
