@@ -28,8 +28,19 @@ _SWEEPS = 16
 class Attendance(Protocol):
     """Who wants to know which instances send; told by the threads that take."""
 
-    def heard(self, job: str, instance: str, *, at: float, newest_at: float | None = None) -> None:
-        """A request of this instance came at ``at``; ``newest_at`` is the time of its newest point, if it has one."""
+    def heard(
+        self,
+        job: str,
+        instance: str,
+        *,
+        at: float,
+        newest_at: float | None = None,
+        interval_seconds: float | None = None,
+    ) -> None:
+        """A request of this instance came at ``at``; ``newest_at`` is the time of its newest point, if it has one.
+
+        ``interval_seconds`` is how often it sends, where it says so.
+        """
 
     def left(self, job: str, instance: str) -> None:
         """This instance said farewell: it was stopped by intent."""
@@ -110,7 +121,13 @@ class Ingest:
         if self._attendance is not None:
             for sender in senders:
                 job, instance = sender.identity["job"], sender.identity["instance"]
-                self._attendance.heard(job, instance, at=at, newest_at=sender.newest / SECOND or None)
+                self._attendance.heard(
+                    job,
+                    instance,
+                    at=at,
+                    newest_at=sender.newest / SECOND or None,
+                    interval_seconds=sender.interval_seconds,
+                )
                 if sender.number in left:
                     self._attendance.left(job, instance)
 

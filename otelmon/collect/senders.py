@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from otelmon.labels import Labels
 
 FAREWELL = "otelmon_running"
 """A gauge of a client: 1 while it runs, 0 in what it sends last when it is stopped by intent."""
+INTERVAL = "otelmon.interval"
+"""An attribute of a client's resource: each how many seconds it sends. It is for the server alone, and no label."""
 NO_ROOM = -2
 """Stands for the row of a series for which there is no room."""
 TOO_WIDE = -3
@@ -129,13 +132,17 @@ def _are(rows: Rows, gone: set[int]) -> bool:
 
 
 class Sender:
-    """A resource that sends. ``newest`` is the time of its newest point in unix nanoseconds."""
+    """A resource that sends. ``newest`` is the time of its newest point in unix nanoseconds.
 
-    __slots__ = ("heard", "identity", "info", "newest", "number", "series", "streams")
+    ``interval_seconds`` is how often it sends; None where it does not say.
+    """
+
+    __slots__ = ("heard", "identity", "info", "interval_seconds", "newest", "number", "series", "streams")
 
     def __init__(self, attributes: Mapping[str, Any], *, tenant: str, number: int) -> None:
         self.identity = {"job": job_of(attributes), "instance": instance_of(attributes)}
-        described = target_info(attributes, self.identity)
+        self.interval_seconds = _seconds(attributes.get(INTERVAL))
+        described = target_info({key: each for key, each in attributes.items() if key != INTERVAL}, self.identity)
         if tenant:
             self.identity["tenant"] = tenant
         self.info = None if described is None else described.series[0].with_labels({"tenant": tenant})
@@ -260,6 +267,12 @@ class Senders:
 
     def _streams(self) -> Iterator[Stream]:
         return (stream for sender in self._senders.values() for stream in sender.streams.values())
+
+
+def _seconds(told: object) -> float | None:
+    if not isinstance(told, int | float) or isinstance(told, bool):
+        return None
+    return float(told) if 0 < told < math.inf else None
 
 
 def _all(rows: Rows) -> Sequence[int]:

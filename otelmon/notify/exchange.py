@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import json
 import logging
+import math
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -75,12 +76,20 @@ class BoundedClient:
         self._client: httpx.Client | None = None
 
     def exchange(
-        self, method: str, url: httpx.URL, body: Mapping[str, Any] | bytes, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: httpx.URL,
+        body: Mapping[str, Any] | bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        within_seconds: float = math.inf,
     ) -> Reply:
         """Send JSON (bytes are sent as they are) and return the answer, whatever its status.
 
-        Raises ExchangeError when there is none.
+        ``within_seconds`` is for an exchange that is to be over sooner than others. Raises ExchangeError when there is
+        no answer.
         """
+        total_seconds = min(self.total_seconds, within_seconds)
         started = self._clock.monotonic()
         attempt = _Attempt(
             client=self._opened(),
@@ -91,9 +100,9 @@ class BoundedClient:
         )
         thread = threading.Thread(target=attempt.run, name="otelmon-exchange", daemon=True)
         thread.start()
-        if not attempt.done.wait(self.total_seconds) and attempt.abandon():
+        if not attempt.done.wait(total_seconds) and attempt.abandon():
             self._client = None  # the thread that still uses it closes it
-            raise ExchangeError(f"no whole answer within {self.total_seconds:g} s", uncertain=attempt.written)
+            raise ExchangeError(f"no whole answer within {total_seconds:g} s", uncertain=attempt.written)
         if attempt.failure:
             raise ExchangeError(attempt.failure, uncertain=attempt.written)
         return Reply(

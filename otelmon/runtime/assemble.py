@@ -129,6 +129,7 @@ def assemble(
             policy=settings.policy,
             continues=member.begin_term(),
             mutes=member.mutes,
+            lookout=member.lookout,
         )
         figures = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults)
         events = _events(pipeline, member.log_export, clock, faults)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
+import random
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
@@ -17,6 +20,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 
 from otelmon.clock import Clock
 from otelmon.collect.otlp import Signal
+from otelmon.collect.senders import INTERVAL
 from otelmon.config.client import ClientSettings
 from otelmon.config.settings import Settings
 from otelmon.errors import StateError
@@ -28,7 +32,17 @@ from otelmon.server.paged import PAGED_PATH
 RUNNING = "otelmon.running"
 """A gauge: 1 while the process runs, 0 in what it sends last (see ``otelmon.collect.senders.FAREWELL``)."""
 _LONGEST_SECONDS = 5.0
-_IDENTITY = frozenset({"service.name", "service.namespace", "service.instance.id"})
+# A send that is lost is sent again soon, so that the server still hears of this process in the same interval: the first
+# try may take this part of the interval, and the second one comes after a pause of up to this part and second.
+_FIRST_TRY, _LEAST_TRY_SECONDS = 0.25, 0.5
+_PAUSE, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
+# What another try may mend, as the OTLP specification has it; a token that is refused is so again.
+_PASSING = frozenset({429, 502, 503, 504})
+_IDENTITY = frozenset({"service.name", "service.namespace", "service.instance.id", INTERVAL})
+
+
+class PassingError(StateError):
+    """It was lost on the way, or the server could not take it just then."""
 
 
 class Client:
@@ -51,9 +65,15 @@ class Client:
         self._headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
         total = min(_LONGEST_SECONDS, max(1.0, settings.interval_seconds))
         self._exchange = BoundedClient(connect_seconds=total, total_seconds=total, clock=clock)
+        self._interval_seconds = settings.interval_seconds
+        self._first_try_seconds = max(_LEAST_TRY_SECONDS, _FIRST_TRY * settings.interval_seconds)
+        self._longest_pause_seconds = min(_LONGEST_PAUSE_SECONDS, _PAUSE * settings.interval_seconds)
 
     def send(self, data: MetricsData | None) -> bool:
-        """Send what was measured last, and hear what the server has paged; whether it has it. Never raises."""
+        """Send what was measured last, and hear what the server has paged; whether it has it. Never raises.
+
+        Takes an interval at most, or some seconds where that is shorter.
+        """
         at = self._clock.now()
         try:
             self._post(data, at, running=True)
@@ -75,20 +95,43 @@ class Client:
     def _post(self, data: MetricsData | None, at: float, *, running: bool) -> None:
         body = gzip.compress(self._request(data, at, running=running).SerializeToString(), compresslevel=1)
         headers = {**self._headers, "Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
-        self._ask("POST", self._metrics, body, headers)
-
-    def _ask(self, method: str, url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> object:
+        if self._hand_over.lost:
+            self._ask("POST", self._metrics, body, headers)
+            return
         try:
-            reply = self._exchange.exchange(method, url, body, headers)
+            self._ask("POST", self._metrics, body, headers, within_seconds=self._first_try_seconds)
+        except PassingError:
+            # What the server took, though its answer was lost, it knows when it comes again.
+            self._pause(random.uniform(0.2, 1.0) * self._longest_pause_seconds)  # noqa: S311
+            self._ask("POST", self._metrics, body, headers)
+
+    def _pause(self, seconds: float) -> None:
+        self._clock.wait(threading.Event(), seconds)
+
+    def _ask(
+        self,
+        method: str,
+        url: httpx.URL,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        within_seconds: float = math.inf,
+    ) -> object:
+        try:
+            reply = self._exchange.exchange(method, url, body, headers, within_seconds=within_seconds)
         except ExchangeError as error:
-            raise StateError(str(error)) from None
+            raise PassingError(str(error)) from None
         if reply.status != httpx.codes.OK:
-            raise StateError(f"it answers HTTP {reply.status}")
+            raise (PassingError if reply.status in _PASSING else StateError)(f"it answers HTTP {reply.status}")
         return reply.body
 
     def _request(self, data: MetricsData | None, at: float, *, running: bool) -> ExportMetricsServiceRequest:
         request = ExportMetricsServiceRequest() if data is None else encode_metrics(data)
-        own = (_attribute("service.name", self._job), _attribute("service.instance.id", self._instance))
+        own = (
+            _attribute("service.name", self._job),
+            _attribute("service.instance.id", self._instance),
+            KeyValue(key=INTERVAL, value=AnyValue(double_value=self._interval_seconds)),
+        )
         if not request.resource_metrics:
             request.resource_metrics.add(resource=Resource())
         for each in request.resource_metrics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ from otelmon.paging.text import Context
 from otelmon.rules.model import Group
 from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
+from otelmon.runtime.lookout import Lookout
 from otelmon.runtime.member import Mutes
 from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
@@ -69,7 +71,7 @@ class Engine:
     out, for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later than the one
     before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs. ``continues`` is
     whether the counts that are collected go on from those of a process that evaluated before. ``mutes`` gives silences
-    of the moment, by id, that nobody has written.
+    of the moment, by id, that nobody has written. ``lookout`` sees between ticks who falls silent.
     """
 
     collector: Source
@@ -88,6 +90,7 @@ class Engine:
     on_changes: Callable[[Sequence[Change]], None] = lambda _: None
     continues: bool = False
     mutes: Mutes = lambda *_: {}
+    lookout: Lookout | None = None
     on_transitions: Callable[[Sequence[Transition]], None] = lambda _: None
     by_hand: deque[ByHand] = field(default_factory=deque)
     evidence: deque[Evidence] = field(default_factory=deque)
@@ -109,6 +112,7 @@ class Engine:
     _turn: threading.RLock = field(default_factory=threading.RLock)
     _views: SnapshotViews = field(default_factory=SnapshotViews)
     _collected_at: float = 0.0
+    _looked_at: float = 0.0
     _unsaved: list[Sample] = field(default_factory=list)
 
     @property
@@ -146,7 +150,7 @@ class Engine:
             self.collector.gather()
             with self._lock:
                 # A snapshot may have collected since the caller read the time.
-                at = max(at, self._collected_at + _LEAST_STEP_SECONDS)
+                at = max(at, max(self._collected_at, self._looked_at) + _LEAST_STEP_SECONDS)
                 samples = self._collect(at)
                 if self._unsaved:
                     samples = [*self._unsaved, *samples]
@@ -165,11 +169,15 @@ class Engine:
                 )
 
     def take_requests(self, at: float) -> bool:
-        """Handle what was asked meanwhile (values by hand, acknowledgements); true when there was anything."""
+        """Handle what came up since the last tick; true when there was anything.
+
+        That is what was asked (values by hand, acknowledgements), and who has fallen silent.
+        """
         with self._turn:
-            if not self.by_hand and not self.evidence and not self._requests():
+            seen = self._look(at)
+            if seen is None and not self.by_hand and not self.evidence and not self._requests():
                 return False
-            self._conclude(at, RuleResults(), ())
+            self._conclude(max(at, self._looked_at), *(seen or (RuleResults(), ())))
             return True
 
     def snapshot(self, at: float) -> Snapshot:
@@ -181,6 +189,11 @@ class Engine:
                 collected = self._collect(at)
                 self._unsaved += [each for each in collected if each.start_at is not None or _is_end(each)]
             return self._views.evaluate(self.window, max(at, self._collected_at))
+
+    @property
+    def look_seconds(self) -> float:
+        """How soon `take_requests` may have something to see that nobody asked for; infinite where it never has."""
+        return math.inf if self.lookout is None else self.lookout.wait_seconds
 
     @property
     def known_incidents(self) -> tuple[Incident, ...]:
@@ -226,6 +239,7 @@ class Engine:
             self._rewrite = True
             self.journal.shift(seconds)
             self._collected_at += seconds
+            self._looked_at += seconds
             self._unsaved = [_moved(sample, seconds) for sample in self._unsaved]
             self._prune_at += seconds
             self._save_all_at = 0.0
@@ -242,6 +256,20 @@ class Engine:
             self.window.append(islice(reading, _PORTION))
         self._collected_at = at
         return samples
+
+    def _look(self, at: float) -> tuple[RuleResults, Sequence[Sample]] | None:
+        if self.lookout is None:
+            return None
+        at = max(at, max(self._collected_at, self._looked_at) + _LEAST_STEP_SECONDS)
+        try:
+            with self._lock:
+                found = self.lookout.look(self.window, self.rules, at)
+        except Exception as error:  # noqa: BLE001 (the next tick sees it too)
+            self.faults.add("lookout", "who falls silent cannot be told between ticks", error)
+            return None
+        if found is not None:
+            self._looked_at = at
+        return found
 
     def _requests(self) -> Sequence[Request]:
         if self.disk is None:

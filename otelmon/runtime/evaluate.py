@@ -19,7 +19,7 @@ from otelmon.errors import PromQLError
 from otelmon.faults import Faults
 from otelmon.labels import EMPTY_LABELS, METRIC_NAME, Labels
 from otelmon.matching import Matcher, MatchOperator
-from otelmon.promql.analyze import condition, lookbacks
+from otelmon.promql.analyze import condition, lookbacks, metric_names
 from otelmon.promql.ast import VectorSelector
 from otelmon.promql.evaluation import Condition, Evaluation, Failed
 from otelmon.promql.parse import parse
@@ -174,6 +174,16 @@ class RuleRunner:
                     changed[watched.key] = watched.alerts
                 pace.rest()
         return RuleResults(transitions=tuple(transitions), alerts=changed, recorded=tuple(self._recorded))
+
+    def run_reading(self, metrics: frozenset[str], window: Window, at: float) -> RuleResults:
+        """Evaluate the alerting rules that select one of these metrics by name; groups keep their turns."""
+        transitions: list[Transition] = []
+        changed: dict[str, Alerts] = {}
+        for watched in self._alerting():
+            if metrics.intersection(metric_names(watched.rule.expr)):
+                transitions += self._run_rule(watched, window, at)
+                changed[watched.key] = watched.alerts
+        return RuleResults(transitions=tuple(transitions), alerts=changed)
 
     def resume(self, window: Window) -> None:
         """Go on from the recorded series of an earlier process, which are in the window again.

@@ -56,6 +56,7 @@ class Fleet:
         self._faults = faults
         self.collects = False
         self.measured: Sequence[Sample] = ()
+        self._measured: Sequence[Sample] = ()
 
     @property
     def overflowed(self) -> int:
@@ -90,15 +91,21 @@ class Fleet:
         """Everything measured here and sent by others until ``at``. Never raises."""
         if not self.collects:
             self._restore(at)  # this process evaluates from now on; nobody could be heard until now
-        own = [self._own.collect(at)]
+        self._measured = self._own.collect(at)
         fed = self._fed.collect(at)
         try:
-            own.append(self._presence.samples(at))
+            self.senders(at)
         except Exception as error:  # noqa: BLE001 (what was sent is evaluated all the same)
             self._faults.add("collect", "who sends cannot be told", error)
-        self.measured = _Joined(own)
+            self.measured = self._measured
         self.collects = True
-        return _Joined([*own, fed])
+        return _Joined([self.measured, fed])
+
+    def senders(self, at: float) -> Sequence[Sample]:
+        """Who sends, and who has stopped, as samples of ``at``."""
+        found = self._presence.samples(at)
+        self.measured = _Joined([self._measured, found])
+        return found
 
     def count(self, at: float) -> None:
         """See `Collector.count`: another process evaluates, and this one takes nothing in."""

@@ -26,6 +26,7 @@ from otelmon.storage.sqlite import STATE_FILE, SqliteStorage
 from otelmon.storage.store import Storage
 
 if TYPE_CHECKING:
+    from otelmon.runtime.lookout import Lookout
     from otelmon.window.window import Window
 
 
@@ -39,7 +40,8 @@ class Member:
 
     ``disk``, ``lease`` and ``siblings`` are None where the state directory cannot be used: the process then evaluates
     and pages for itself, because several pages are better than none. ``serves`` is whether the collector takes in what
-    other services send. ``mutes`` are silences of the moment. ``log_export`` takes alerts and incidents as log records,
+    other services send. ``mutes`` are silences of the moment. ``lookout`` sees who of them falls silent.
+    ``log_export`` takes alerts and incidents as log records,
     where these do not go where the standard variables say.
     """
 
@@ -50,6 +52,7 @@ class Member:
     siblings: Siblings | None
     serves: bool = False
     mutes: Mutes = lambda *_: {}
+    lookout: Lookout | None = None
     log_export: LogExport | None = None
 
     def may_send(self) -> bool:

@@ -29,6 +29,7 @@ from otelmon.incidents.model import Incident
 from otelmon.labels import Labels
 from otelmon.runtime.fleet import Fleet
 from otelmon.runtime.hand_over import Claims
+from otelmon.runtime.lookout import Lookout
 from otelmon.runtime.member import Member
 from otelmon.runtime.monitor import Monitor
 from otelmon.runtime.pages import own_pages
@@ -121,7 +122,9 @@ class Server:
         )
         self._forwarder.measure(pipeline.meter)
         self._process.measure(pipeline.meter)
-        member = replace(member, collector=self._fleet, serves=True, mutes=Claims(self._presence.is_up))
+        lookout = Lookout(self._presence, self._fleet.senders, interval_seconds=self._settings.interval_seconds)
+        claims = Claims(self._presence.is_up)
+        member = replace(member, collector=self._fleet, serves=True, mutes=claims, lookout=lookout)
         return self._telling(member, pipeline) if self._settings.forward else member
 
     def _telling(self, member: Member, pipeline: Pipeline) -> Member:

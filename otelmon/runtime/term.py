@@ -195,7 +195,7 @@ class Term:
                 passed = self._clock.monotonic() - next_at
                 next_at += self._interval_seconds * (1 + passed // self._interval_seconds)
                 self._deliver.set()
-            elif self._clock.wait(self._wake, min(_POLL_SECONDS, remaining)):
+            elif self._clock.wait(self._wake, min(_POLL_SECONDS, engine.look_seconds, remaining)):
                 self._wake.clear()
             self._guard("requests", lambda: self._take_requests(engine))
         if not self.lost:

@@ -18,7 +18,10 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as
 
 
 class Received:
-    """Requests in the order in which they came. ``refuse`` says how many of the next are not accepted."""
+    """Requests in the order in which they came. ``refuse`` says how many of the next are not accepted.
+
+    ``refusal`` is the status that HTTP answers them with; 0 for none, the connection breaks.
+    """
 
     def __init__(self) -> None:
         self.url = ""
@@ -27,6 +30,7 @@ class Received:
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.refuse = 0
+        self.refusal = 400
         self.hang = threading.Event()
         self.hang.set()
 
@@ -60,7 +64,10 @@ def http_receiver() -> Iterator[Received]:
             received.hang.wait(60)
             if received.refuse:
                 received.refuse -= 1
-                self.send_response(400)
+                if not received.refusal:
+                    self.close_connection = True
+                    return
+                self.send_response(received.refusal)
             else:
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 from typing import Any
 
@@ -11,6 +12,7 @@ from opentelemetry.sdk.metrics.export import Histogram, HistogramDataPoint, Metr
 
 from otelmon.collect.ingest import Ingest
 from otelmon.collect.limits import IngestLimits, MalformedError, OverloadedError
+from otelmon.collect.senders import INTERVAL
 from otelmon.window.window import Window
 from tests.collect.making import START, data_of
 from tests.collect.sending import DELTA, SHOP, as_json, counter, encoded, gauge, nanoseconds, number, send, told
@@ -22,8 +24,16 @@ class Heard:
     def __init__(self) -> None:
         self.said: list[tuple[Any, ...]] = []
 
-    def heard(self, job: str, instance: str, *, at: float, newest_at: float | None = None) -> None:
-        self.said.append((job, instance, at, newest_at))
+    def heard(
+        self,
+        job: str,
+        instance: str,
+        *,
+        at: float,
+        newest_at: float | None = None,
+        interval_seconds: float | None = None,
+    ) -> None:
+        self.said.append((job, instance, at, newest_at, interval_seconds))
 
     def left(self, job: str, instance: str) -> None:
         self.said.append(("left", job, instance))
@@ -287,8 +297,21 @@ def test_who_sends_is_told_and_who_says_farewell() -> None:
     for tick, running in ((0, 1), (10, 0)):
         send(ingest, gauge(number(running, START + tick), name="otelmon.running"), at=START + tick + 1)
     shop = ("shop", "i-1")
-    first, last = (*shop, START + 1, START), (*shop, START + 11, START + 10)
+    first, last = (*shop, START + 1, START, None), (*shop, START + 11, START + 10, None)
     assert heard.said == [first, last, ("left", *shop)]
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [(15.0, 15.0), (5, 5.0), (0.0, None), (-1.0, None), (math.inf, None), (math.nan, None), ("15", None), (True, None)],
+)
+def test_how_often_a_client_sends_is_told_where_it_says_so_and_is_no_label(said: Any, seconds: float | None) -> None:
+    heard = Heard()
+    ingest = Ingest(attendance=heard)
+    send(ingest, gauge(number(1, START)), at=START + 1, resource={**SHOP, INTERVAL: said})
+    ((*_, found),) = heard.said
+    assert found == seconds
+    assert "otelmon_interval" not in {name for sample in ingest.collect(START + 2) for name in sample.labels}
 
 
 def test_nothing_of_a_request_that_is_cut_short_is_taken() -> None:

@@ -70,8 +70,8 @@ def test_silence_counts_in_the_intervals_of_whoever_is_silent() -> None:
 def test_one_that_was_heard_of_once_has_the_interval_of_sdks_by_default() -> None:
     town = Town()
     town.tick("new")
-    town.tick(ticks=7)
-    assert town.up() == {"new": True}  # 106 s
+    town.tick(ticks=6)
+    assert town.up() == {"new": True}  # 91 s
     town.tick()
     assert town.up() == {"new": False}
 
@@ -172,17 +172,89 @@ def test_what_is_late_says_by_how_much_and_nothing_once_it_is_silent() -> None:
 
 def test_a_restarted_server_gives_who_was_up_time_and_keeps_who_was_silent() -> None:
     town = Town()
-    town.tick("a", "b", ticks=5)
-    town.tick("b", ticks=4)
+    town.tick("a", "b", "sdk", ticks=5)
+    town.presence.heard("shop", "b", at=town.at, interval_seconds=EVERY)
+    town.tick("b", "sdk", ticks=4)
     kept = json.loads(json.dumps(town.presence.state()))
     again = Presence(interval_seconds=EVERY)
     again.restore(kept, at=town.at + 600)  # down for ten minutes
     later = Town(again, at=town.at + 600)
     later.tick()
-    assert later.up() == {"a": False, "b": True}
+    assert later.up() == {"a": False, "b": True, "sdk": True}
     assert later.found[SILENCE, "shop", "a"] > 40
+    assert later.found[LAST_SEEN, "shop", "b"] == town.at - 1
     later.tick(ticks=2)
-    assert later.up() == {"a": False, "b": False}
+    assert later.up() == {"a": False, "b": False, "sdk": True}  # otelmon's client would have tried again by now
+    later.tick(ticks=6)
+    assert later.up() == {"a": False, "b": False, "sdk": True}  # an SDK waits up to two minutes where it lost a server
+    later.tick(ticks=2)
+    assert later.up() == {"a": False, "b": False, "sdk": False}
+
+
+def test_after_a_short_restart_everybody_is_heard_of_soon() -> None:
+    town = Town()
+    town.tick("sdk", ticks=5)
+    again = Presence(interval_seconds=EVERY)
+    again.restore(town.presence.state(), at=town.at + 4)
+    later = Town(again, at=town.at + 4)
+    later.tick(ticks=2)
+    assert later.up() == {"sdk": True}
+    later.tick()
+    assert later.up() == {"sdk": False}
+
+
+def test_one_that_says_how_often_it_sends_is_believed_from_the_first_and_within_bounds() -> None:
+    town = Town()
+    for name, seconds in (("told", 20.0), ("hasty", 0.1), ("sleepy", 1e9)):
+        town.presence.heard("shop", name, at=town.at, interval_seconds=seconds)
+    town.tick(ticks=2)
+    assert town.up() == {"told": True, "hasty": False, "sleepy": True}
+    town.tick()
+    assert town.up() == {"told": False, "hasty": False, "sleepy": True}
+    town.tick(ticks=2 * 240)
+    assert town.up() == {"told": False, "hasty": False, "sleepy": False}
+
+
+def test_a_server_that_was_stopped_takes_its_own_pause_for_nobodys_silence() -> None:
+    town = Town()
+    town.presence.awake(town.at, patience_seconds=EVERY + 1)
+    town.tick("a", ticks=5)
+    town.at += 10 * EVERY  # nothing runs; what was sent meanwhile is lost
+    town.tick()
+    assert town.up() == {"a": True}
+    town.tick()
+    assert town.up() == {"a": True}
+    town.tick("a")
+    town.tick(ticks=2)
+    assert town.up() == {"a": False}
+
+
+def test_a_service_falls_silent_when_its_last_instance_has_and_once() -> None:
+    presence = Presence(interval_seconds=EVERY)
+    for name, at in (("a", 0.0), ("b", 5.0)):
+        presence.heard("shop", name, at=at, interval_seconds=EVERY)
+    presence.heard("blog", "c", at=10.0, interval_seconds=60.0)
+    bounds = {1.75, 4.0}
+    assert not presence.fall_silent(bounds, at=10.0)
+    assert presence.look_at == pytest.approx(5.0 + 1.75 * EVERY, abs=0.01)
+    assert not presence.fall_silent(bounds, at=0.0 + 1.75 * EVERY + 1)  # one of two
+    assert presence.fall_silent(bounds, at=presence.look_at)
+    assert not presence.fall_silent(bounds, at=presence.look_at - 1)
+    assert not presence.fall_silent(bounds, at=5.0 + 4.0 * EVERY - 1)
+    assert presence.fall_silent(bounds, at=5.0 + 4.0 * EVERY + 1)
+    assert presence.fall_silent(bounds, at=10.0 + 1.75 * 60.0 + 1)  # the other service
+
+
+def test_when_the_last_one_that_sends_leaves_the_next_to_fall_silent_is_looked_for_at_once() -> None:
+    presence = Presence(interval_seconds=EVERY)
+    presence.heard("shop", "crashed", at=0.0, interval_seconds=EVERY)
+    presence.heard("shop", "leaves", at=14.0, interval_seconds=EVERY)
+    assert not presence.fall_silent({1.75}, at=15.0)
+    presence.left("shop", "leaves")
+    assert presence.look_at < 16.0
+    assert not presence.fall_silent({1.75}, at=16.0)
+    assert presence.look_at == pytest.approx(1.75 * EVERY, abs=0.01)
+    assert presence.fall_silent({1.75}, at=1.75 * EVERY + 0.1)
 
 
 def test_the_silent_are_forgotten_after_a_day_and_there_are_only_so_many() -> None:
@@ -202,3 +274,15 @@ def test_a_clock_that_jumps_makes_nobody_silent() -> None:
     town.tick()
     assert town.up() == {"a": True}
     assert math.isfinite(town.found[SILENCE, "shop", "a"])
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+def test_one_that_is_heard_of_before_the_jump_of_the_clock_is_known_is_missed_as_soon_as_any(seconds: float) -> None:
+    town = Town()
+    town.tick("a", ticks=5)
+    town.presence.heard("shop", "a", at=town.at + seconds, interval_seconds=EVERY)
+    town.presence.shift(seconds)
+    town.at += seconds
+    town.tick(ticks=3)
+    assert town.up() == {"a": False}
+    assert town.found[LAST_SEEN, "shop", "a"] <= town.at

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.sdk.metrics.export import MetricsData
 
 from otelmon.collect.collector import Collector
 from otelmon.collect.ingest import Ingest
 from otelmon.collect.presence import Presence
+from otelmon.collect.senders import INTERVAL
 from otelmon.config.client import ClientSettings
 from otelmon.config.load import load_settings
-from otelmon.errors import StateError
 from otelmon.faults import Faults
 from otelmon.instrument.model import Traffic
 from otelmon.instrument.recorder import RequestRecorder
-from otelmon.runtime.client import Client, lookbacks
+from otelmon.runtime.client import Client, PassingError, lookbacks
 from otelmon.runtime.fleet import Fleet
 from otelmon.runtime.hand_over import Claims, HandOver
+from otelmon.runtime.lookout import Lookout
 from otelmon.server.paged import PAGED_PATH, told
 from otelmon.storage.store import Storage
 from otelmon.testing.clock import FakeClock
@@ -35,9 +39,16 @@ class ServerSimulation(Simulation):
         self.presence = Presence(interval_seconds=self.settings.interval_seconds)
         self.ingest = Ingest(faults=self.faults, attendance=self.presence)
         own = Collector(None, recorder=None, job="otelmon", instance="server", faults=self.faults)
-        self.engine.collector = Fleet(own, self.ingest, self.presence, state_dir=config.parent, faults=self.faults)
+        fleet = Fleet(own, self.ingest, self.presence, state_dir=config.parent, faults=self.faults)
+        self.engine.collector = fleet
+        self.engine.lookout = Lookout(self.presence, fleet.senders, interval_seconds=self.settings.interval_seconds)
         self.engine.mutes = Claims(self.presence.is_up)
         self.down = False
+
+    def turn(self) -> None:
+        """What the engine's loop does between ticks."""
+        if self.engine.take_requests(self.clock.now()):
+            self.deliver()
 
     def pages_text(self) -> list[str]:
         """All that people could read in each page."""
@@ -60,11 +71,26 @@ class Wire(Client):
         self._instance = instance
         self.server = server
         self.cut = False
+        self.says_interval = True
+        # So many of the next requests are lost on the way.
+        self.lose = 0
 
-    def _ask(self, method: str, url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> object:
-        del headers
-        if self.cut or self.server.down:
-            raise StateError("the network is cut")
+    def _pause(self, seconds: float) -> None:
+        """No time passes here but by the clock that the test moves."""
+
+    def _ask(
+        self,
+        method: str,
+        url: httpx.URL,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        within_seconds: float = math.inf,
+    ) -> object:
+        del headers, within_seconds
+        if self.cut or self.server.down or self.lose:
+            self.lose = max(0, self.lose - 1)
+            raise PassingError("the network is cut")
         if method == "POST":
             self.server.ingest.take(gzip.decompress(body), at=self.server.clock.now())
             return None
@@ -73,6 +99,15 @@ class Wire(Client):
         assert status == 200
         return json.loads(answer)
 
+    def _request(self, data: MetricsData | None, at: float, *, running: bool) -> ExportMetricsServiceRequest:
+        request = super()._request(data, at, running=running)
+        if not self.says_interval:  # as an OpenTelemetry SDK
+            for each in request.resource_metrics:
+                kept = [attribute for attribute in each.resource.attributes if attribute.key != INTERVAL]
+                del each.resource.attributes[:]
+                each.resource.attributes.extend(kept)
+        return request
+
 
 class ReplicaSimulation:
     """An instance that only measures and sends."""
@@ -80,7 +115,7 @@ class ReplicaSimulation:
     def __init__(self, server: ServerSimulation, app: Path, instance: str) -> None:
         self.recorder = RequestRecorder(start_at=server.clock.now())
         self._collector = Collector(None, recorder=self.recorder, job="shop", instance=instance, faults=Faults())
-        self._wire = Wire(server, app, instance)
+        self.wire = Wire(server, app, instance)
         self._clock = server.clock
 
     def request(self, route: str = "/items", status: int = 200, *, seconds: float = 0.02, times: int = 1) -> None:
@@ -93,12 +128,12 @@ class ReplicaSimulation:
     def send(self) -> None:
         """Send what was counted until now."""
         self._collector.count(self._clock.now())
-        assert self._wire.send(self._collector.finest)
+        assert self.wire.send(self._collector.finest)
 
     def say_farewell(self) -> None:
         """Stop as by SIGTERM."""
         self._collector.count(self._clock.now())
-        self._wire.say_farewell(self._collector.finest)
+        self.wire.say_farewell(self._collector.finest)
 
 
 class AppSimulation(Simulation):

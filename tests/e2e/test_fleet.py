@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,11 +14,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from otelmon.runtime.control import ask
 from otelmon.testing import DiscordStandIn, PostedMessage
 from tests.collect.receiver import http_receiver
 from tests.conformance import prometheus
 from tests.e2e.fleet import CONFIG, Link, Replica, Server
-from tests.e2e.served import APP, Served
+from tests.e2e.served import APP, Served, clean_environ
 
 pytestmark = pytest.mark.slow
 
@@ -145,11 +147,32 @@ def test_prometheus_scrapes_the_server(tmp_path: Path) -> None:
         assert faults == []
 
 
+# So long that starting a delivery is little of it.
+INTERVAL_SECONDS = 3.0
+SHOPS = (
+    CONFIG.replace("interval: 1s", f"interval: {INTERVAL_SECONDS:g}s")
+    .replace("threshold: 20%, window: 10s", "threshold: 4%, window: 15s")
+    .replace("threshold: 4, ", "")
+)
+CHECKOUTS = 'http_server_request_duration_seconds{http_route="/checkout"}'
+# A process with the OpenTelemetry SDK as any user has it.
+SDK_APP = """\
+import time
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+provider = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())])
+provider.get_meter("test").create_counter("orders").add(1)
+time.sleep(600)
+"""
+
+
 def shop(folder: Path, server_url: str, number: int, webhook_url: str | None) -> Served:
     """A replica of the shop of the examples, which sends to the server."""
     return Served(
         folder,
-        config=CONFIG,
+        config=SHOPS,
         target="examples.shop.app:app",
         webhook_url=webhook_url,
         environ={
@@ -161,9 +184,23 @@ def shop(folder: Path, server_url: str, number: int, webhook_url: str | None) ->
     )
 
 
+def asked(shop: Served, expr: str) -> float:
+    """What a shop itself makes of what it has served, alone."""
+    ((found,),) = (ask(shop.state_dir / "shop", {"verb": "query", "expr": expr}, timeout_seconds=20)["vector"],)
+    return float(found["value"])
+
+
+def assert_page_in_time(discord: DiscordStandIn, killed_at: float, interval: float) -> None:
+    silent = discord.wait_for(lambda message: says(message, "Service silent"), _WAIT_SECONDS)
+    took = time.monotonic() - killed_at
+    print(f"paged {took:.2f} s after the last of five was killed, at an interval of {interval:g} s")
+    assert says(silent, "instances missing: 5")
+    assert took <= 2 * interval
+
+
 @pytest.mark.soak
 def test_five_shops_fail_restart_and_die(tmp_path: Path, discord: DiscordStandIn) -> None:
-    with Server(tmp_path / "server", webhook_url=discord.webhook_url) as server, ExitStack() as running:
+    with Server(tmp_path / "server", config=SHOPS, webhook_url=discord.webhook_url) as server, ExitStack() as running:
         folders = [tmp_path / f"shop-{number}" for number in range(1, 6)]
         shops = [
             running.enter_context(shop(folder, server.endpoint, number, discord.webhook_url))
@@ -181,28 +218,84 @@ def test_five_shops_fail_restart_and_die(tmp_path: Path, discord: DiscordStandIn
             server.until(lambda: len(server.query("otelmon_instance_up == 1")) == 5, doing=visit)
         server.pass_ticks(5, doing=visit)
         assert discord.messages == ()
-        for each in shops:
-            each._client.put(f"{each.url}/faults/errors")
+        answers: Counter[tuple[int, int]] = Counter()
 
         def check_out() -> None:
-            for each in shops:
-                each._client.post(f"{each.url}/checkout")
+            for number, each in enumerate(shops, start=1):
+                answers[number, each._client.post(f"{each.url}/checkout").status_code] += 1
 
-        server.until(lambda: bool(discord.messages), doing=check_out)
-        server.pass_ticks(8, doing=check_out)
-        assert sum(says(message, "Error rate") for message in discord.messages) == 1
+        def errors_of(*numbers: int) -> list[PostedMessage]:
+            """The pages that say so, with the fault switched on in these shops alone, until it is over."""
+            before = len(discord.messages)
+            for number in numbers:
+                shops[number - 1]._client.put(f"{shops[number - 1].url}/faults/errors").raise_for_status()
+            server.until(lambda: len(discord.messages) > before, doing=check_out)
+            server.pass_ticks(4, doing=check_out)
+            for number in numbers:
+                shops[number - 1]._client.delete(f"{shops[number - 1].url}/faults/errors").raise_for_status()
+            return [message for message in discord.messages[before:] if says(message, "Error rate")]
+
+        (page,) = errors_of(3)
+        assert says(page, "Worst instances: shop-3/")
+        assert not any(says(page, f"shop-{number}/") for number in (1, 2, 4, 5))
+        resolved = len(discord.messages) + 1
+        server.until(lambda: len(discord.messages) == resolved, doing=check_out)
+        (page,) = errors_of(1, 2, 3, 4, 5)
+        assert says(page, "Worst instances: shop-")
+
+        total, failed = sum(answers.values()), sum(count for (_, status), count in answers.items() if status >= 500)
+        assert min(status for _, status in answers) == 201
+        assert failed > 0
+        server.until(lambda: server.query(f"histogram_count(sum({CHECKOUTS}))") == {"": total}, doing=lambda: None)
+        by_instance = server.query(f"histogram_count(sum by (instance) ({CHECKOUTS}))")
+        assert {name.split("/")[0]: count for name, count in by_instance.items()} == {
+            f"shop-{number}": sum(count for (whose, _), count in answers.items() if whose == number)
+            for number in range(1, 6)
+        }
+        wrong = CHECKOUTS.replace("}", ', http_response_status_code=~"5.."}')
+        ratio = server.query(f"histogram_count(sum({wrong})) / histogram_count(sum({CHECKOUTS}))")
+        assert ratio == {"": pytest.approx(failed / total, rel=1e-12)}
+        p95 = server.query(f"histogram_quantile(0.95, sum({CHECKOUTS}))")[""]
+        faster = f"histogram_fraction(0, {p95!r}, sum({CHECKOUTS})) * histogram_count(sum({CHECKOUTS}))"
+        assert sum(asked(each, faster) for each in shops) == pytest.approx(0.95 * total, rel=1e-9)
+
+        killed_at = 0.0
         for each in shops:
+            killed_at = time.monotonic()
             each.kill()
-        killed_at = time.monotonic()
-        discord.wait_for(lambda message: says(message, "Service silent"), _WAIT_SECONDS)
-        print(f"paged {time.monotonic() - killed_at:.1f} s after the last of five was killed, at an interval of 1 s")
+        assert_page_in_time(discord, killed_at, INTERVAL_SECONDS)
+
+
+@pytest.mark.soak
+def test_five_processes_with_an_sdk_alone_are_missed_as_soon(tmp_path: Path, discord: DiscordStandIn) -> None:
+    with Server(tmp_path, config=SHOPS, webhook_url=discord.webhook_url) as server, ExitStack() as running:
+        processes = []
+        for number in range(1, 6):
+            environ = clean_environ(
+                OTEL_SERVICE_NAME="shop",
+                OTEL_RESOURCE_ATTRIBUTES=f"service.instance.id=shop-{number}",
+                OTEL_EXPORTER_OTLP_ENDPOINT=server.endpoint,
+                OTEL_METRIC_EXPORT_INTERVAL=f"{INTERVAL_SECONDS * 1000:.0f}",
+            )
+            process = subprocess.Popen([sys.executable, "-c", SDK_APP], env=environ)
+            running.callback(process.wait)
+            running.callback(process.kill)
+            processes.append(process)
+        server.until(lambda: len(server.query("otelmon_instance_up == 1")) == 5, doing=lambda: None)
+        server.pass_ticks(10)  # how often they send is known by now
+        assert discord.messages == ()
+        killed_at = 0.0
+        for process in processes:
+            killed_at = time.monotonic()
+            process.kill()
+        assert_page_in_time(discord, killed_at, INTERVAL_SECONDS)
 
 
 @pytest.mark.soak
 def test_a_network_that_is_cut_for_thirty_seconds_loses_no_page_and_sends_none_twice(
     tmp_path: Path, discord: DiscordStandIn
 ) -> None:
-    quiet = CONFIG.replace("service_silent: {keep_firing_for: 0s}", "service_silent: off")
+    quiet = CONFIG.replace("service_silent: {threshold: 4, keep_firing_for: 0s}", "service_silent: off")
     with (
         Server(tmp_path / "server", config=quiet, webhook_url=discord.webhook_url) as server,
         Link(server.otlp_port) as link,

@@ -14,6 +14,7 @@ from tests.e2e.fleet_simulation import ReplicaSimulation, ServerSimulation
 from tests.e2e.simulation import Simulation
 
 MINUTE = 60.0
+TWO_INTERVALS = 30.0
 RATIO = """
 sum(rate(http_server_request_duration_seconds_count{http_response_status_code=~"5.."}[5m]))
 / sum(rate(http_server_request_duration_seconds_count[5m]))
@@ -36,21 +37,31 @@ class Town:
         self.config = config
         self.clock = FakeClock()
         self.server = ServerSimulation(config, clock=self.clock)
+        self.moment = 0
         self.replicas = {name: self.started(name) for name in (f"shop-{number}" for number in range(1, 6))}
 
     def started(self, name: str) -> ReplicaSimulation:
         return ReplicaSimulation(self.server, self.config, name)
 
-    def run(self, seconds: float, second: Callable[[str, ReplicaSimulation], None]) -> None:
+    def run(
+        self,
+        seconds: float,
+        second: Callable[[str, ReplicaSimulation], None],
+        until: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Each second traffic to every replica that there is; each 15 s they send, and the server ticks."""
-        for moment in range(1, int(seconds) + 1):
+        for _ in range(int(seconds)):
             self.clock.advance(1.0)
+            self.moment += 1
             for name, replica in self.replicas.items():
                 second(name, replica)
-                if moment % 15 == int(name[-1]):  # not all at once
+                if self.moment % 15 == int(name[-1]):  # not all at once
                     replica.send()
-            if moment % 15 == 0:
+            if self.moment % 15 == 0:
                 self.server.tick()
+            self.server.turn()
+            if until():
+                return
 
     def value(self, of: Simulation, expr: str) -> float:
         found = Query(expr).evaluate(of.window, self.clock.now())
@@ -82,7 +93,7 @@ def test_one_fault_in_all_five_is_one_page_and_all_killed_another(config: Path) 
     town.replicas.clear()
     town.run(MINUTE, well)
     assert [name for _, name in town.server.triggered] == ["error_rate", "service_silent"]
-    assert town.server.triggered[-1][0] - killed_at <= 45  # two intervals of 15 s are over, and a tick has seen it
+    assert town.server.triggered[-1][0] - killed_at <= TWO_INTERVALS
     assert "instances missing: 5" in town.server.pages_text()[-1]
     town.run(5 * MINUTE, well)
     assert [name for _, name in town.server.triggered] == ["error_rate", "service_silent"]  # not five more
@@ -191,7 +202,7 @@ def test_who_died_while_the_server_was_down_is_missed_and_who_lives_is_not(confi
     town.replicas = {"shop-1": town.replicas["shop-1"]}
     town.clock.advance(5 * MINUTE)
     town.server = ServerSimulation(config, clock=town.clock, disk=town.server.disk)
-    town.replicas["shop-1"]._wire.server = town.server
+    town.replicas["shop-1"].wire.server = town.server
     town.run(MINUTE, well)
     counted = town.value(town.server, "sum(increase(http_server_request_duration_seconds_count[1m]))")
     assert counted < 4 * 60 * 1.3  # what was counted before the restart is not counted again
@@ -205,7 +216,7 @@ def test_two_services_with_one_fault_each_are_two_incidents(config: Path) -> Non
     town = Town(config)
     other = {f"blog-{number}": ReplicaSimulation(town.server, config, f"blog-{number}") for number in (1, 2)}
     for replica in other.values():
-        replica._wire._job = "blog"
+        replica.wire._job = "blog"
     town.replicas |= other
 
     def failing(_name: str, replica: ReplicaSimulation) -> None:

@@ -24,7 +24,7 @@ EXPECTED = {
     "memory_usage": (90.0, Unit.PERCENT, Severity.WARNING, 300.0, True),
     "page_delivery": (0.0, Unit.NONE, Severity.CRITICAL, 0.0, True),
     "process_down": (0.0, Unit.STATE, Severity.CRITICAL, 0.0, True),
-    "service_silent": (2.0, Unit.STATE, Severity.CRITICAL, 0.0, True),
+    "service_silent": (1.75, Unit.STATE, Severity.CRITICAL, 0.0, True),
     "instance_silent": (4.0, Unit.STATE, Severity.WARNING, 120.0, True),
     "telemetry_late": (60.0, Unit.SECONDS, Severity.WARNING, 120.0, True),
     "series_overflow": (0.0, Unit.NONE, Severity.WARNING, 0.0, True),
