@@ -1,16 +1,21 @@
-"""What a pipeline of real processes is built from: taps that note what passes, and points, spans and records to compare."""
+"""What pipelines of real processes are built from: taps that note what passes, what to compare, clients under load."""
 
 from __future__ import annotations
 
+import http.client
 import re
+import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import grpc
 import httpx
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from otelmon.collect.otlp import GRPC, Signal
 from otelmon.server.forward.messages import request_type
@@ -111,3 +116,94 @@ def _over_grpc(channel: grpc.Channel) -> Callable[[Signal, bytes], Say]:
             return Say(code=error.code(), details=error.details())
 
     return answer
+
+
+class Feeder:
+    """An instance of the shop that counts up, a request for each number, for the length of a ``with`` block.
+
+    Like an SDK it sends a number again until a server has taken it, and the next one after that. ``taken`` are those
+    that were taken, in order, ``unsure`` those that were sent more than once. ``faults`` are sent along, as the
+    gauge ``shop.fault`` by its attribute ``round``.
+    """
+
+    def __init__(self, instance: str, protocol: str, url: str, pace_seconds: float = 0.01) -> None:
+        self.instance = instance
+        self.url = url
+        self.taken: list[int] = []
+        self.unsure: set[int] = set()
+        self.faults: dict[str, int] = {}
+        self._pace_seconds = pace_seconds
+        self._post = _post_over_grpc if protocol == GRPC else _post_over_http
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Begin no further request."""
+        self._over.set()
+        self._thread.join(_SECONDS)
+
+    def _run(self) -> None:
+        number = 0
+        while not self._over.wait(self._pace_seconds):
+            if self._post(self.url, self._request(number)):
+                self.taken.append(number)
+                number += 1
+            else:
+                self.unsure.add(number)
+
+    def _request(self, number: int) -> bytes:
+        request = ExportMetricsServiceRequest()
+        described = request.resource_metrics.add()
+        for key, value in (("service.name", "shop"), ("service.instance.id", self.instance)):
+            described.resource.attributes.add(key=key).value.string_value = value
+        metrics, stamp = described.scope_metrics.add().metrics, time.time_ns()
+        metrics.add(name=NUMBER).gauge.data_points.add(time_unix_nano=stamp, as_int=number)
+        if faults := dict(self.faults):
+            gauge = metrics.add(name="shop.fault").gauge
+            for name, value in faults.items():
+                point = gauge.data_points.add(time_unix_nano=stamp, as_int=value)
+                point.attributes.add(key="round").value.string_value = name
+        return bytes(request.SerializeToString())
+
+
+NUMBER = "shop.number"
+"""The metric of a Feeder."""
+
+
+def numbers(body: bytes) -> Iterator[tuple[str, int]]:
+    """The numbers of feeders in a request, each with its instance, in order."""
+    for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+        found = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                if metric.name == NUMBER:
+                    yield from ((found["service.instance.id"], point.as_int) for point in metric.gauge.data_points)
+
+
+def _post_over_http(url: str, body: bytes) -> bool:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_SECONDS)
+    try:
+        connection.request("POST", Signal.METRICS.path, body, {"Content-Type": "application/x-protobuf"})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _post_over_grpc(url: str, body: bytes) -> bool:
+    with grpc.insecure_channel(urlsplit(url).netloc) as channel:
+        try:
+            channel.unary_unary(METHODS[Signal.METRICS])(body, timeout=_SECONDS)
+        except grpc.RpcError:
+            return False
+        return True
