@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import random
 import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -123,16 +124,17 @@ class Feeder:
 
     Like an SDK it sends a number again until a server has taken it, and the next one after that. ``taken`` are those
     that were taken, in order, ``unsure`` those that were sent more than once. ``faults`` are sent along, as the
-    gauge ``shop.fault`` by its attribute ``round``.
+    gauge ``shop.fault`` by its attribute ``round``. Each request has ``padding`` bytes more, of no meaning.
     """
 
-    def __init__(self, instance: str, protocol: str, url: str, pace_seconds: float = 0.01) -> None:
+    def __init__(self, instance: str, protocol: str, url: str, pace_seconds: float = 0.01, padding: int = 0) -> None:
         self.instance = instance
         self.url = url
         self.taken: list[int] = []
         self.unsure: set[int] = set()
         self.faults: dict[str, int] = {}
         self._pace_seconds = pace_seconds
+        self._padding = random.Random(padding).randbytes(padding // 2).hex()
         self._post = _post_over_grpc if protocol == GRPC else _post_over_http
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -166,7 +168,7 @@ class Feeder:
         for key, value in (("service.name", "shop"), ("service.instance.id", self.instance)):
             described.resource.attributes.add(key=key).value.string_value = value
         metrics, stamp = described.scope_metrics.add().metrics, time.time_ns()
-        metrics.add(name=NUMBER).gauge.data_points.add(time_unix_nano=stamp, as_int=number)
+        metrics.add(name=NUMBER, description=self._padding).gauge.data_points.add(time_unix_nano=stamp, as_int=number)
         if faults := dict(self.faults):
             gauge = metrics.add(name="shop.fault").gauge
             for name, value in faults.items():
@@ -187,6 +189,30 @@ def numbers(body: bytes) -> Iterator[tuple[str, int]]:
             for metric in scope.metrics:
                 if metric.name == NUMBER:
                     yield from ((found["service.instance.id"], point.as_int) for point in metric.gauge.data_points)
+
+
+def arrived(backend: Backend, first: int = 0, end: int | None = None) -> dict[str, list[int]]:
+    """What the backend took of each feeder, in order; of some of its requests only."""
+    found: dict[str, list[int]] = {}
+    for signal, body in backend.taken[first:end]:
+        if signal is Signal.METRICS:
+            for instance, number in numbers(body):
+                found.setdefault(instance, []).append(number)
+    return found
+
+
+def check_arrived_in_order(feeders: Sequence[Feeder], backend: Backend) -> None:
+    """All that was taken of the feeders has come, one number after the other."""
+    found = arrived(backend)
+    for feeder in feeders:
+        first = list(dict.fromkeys(found[feeder.instance]))
+        assert first == list(range(len(first)))
+        # The last one may have been taken with its answer lost.
+        assert len(feeder.taken) <= len(first) <= len(feeder.taken) + 1
+
+
+def twice(numbers: Iterable[int]) -> set[int]:
+    return {number for number, times in Counter(numbers).items() if times > 1}
 
 
 def _post_over_http(url: str, body: bytes) -> bool:

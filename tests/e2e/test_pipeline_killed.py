@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from otelmon.collect.otlp import GRPC, HTTP, Signal
 from otelmon.testing import NO_LIMITS, DiscordStandIn, PostedMessage
 from otelmon.testing.faults import BAD_GATEWAY, Drip
 from tests.e2e.fleet import Server
-from tests.e2e.pipeline import SERVER, Feeder, forwarding, numbers, place
+from tests.e2e.pipeline import SERVER, Feeder, arrived, check_arrived_in_order, forwarding, place, twice
 from tests.server.forward.backend import OK, Backend, Say, http_backend
 from tests.waiting import wait_until
 
@@ -44,35 +44,6 @@ def is_end(message: PostedMessage, name: str) -> bool:
 def said(discord: DiscordStandIn, which: Callable[[PostedMessage, str], bool], name: str) -> list[PostedMessage]:
     """The pages, or the ends, of a round."""
     return [message for message in discord.messages if which(message, name)]
-
-
-def arrived(backend: Backend, first: int = 0, end: int | None = None) -> dict[str, list[int]]:
-    """What the backend took of each feeder, in order; of some of its requests only."""
-    found: dict[str, list[int]] = {}
-    for signal, body in backend.taken[first:end]:
-        if signal is Signal.METRICS:
-            for instance, number in numbers(body):
-                found.setdefault(instance, []).append(number)
-    return found
-
-
-def check_arrived_in_order(feeders: Sequence[Feeder], backend: Backend) -> None:
-    """All that was taken of the feeders has come, one number after the other."""
-    found = arrived(backend)
-    for feeder in feeders:
-        first = list(dict.fromkeys(found[feeder.instance]))
-        assert first == list(range(len(first)))
-        # The last one may have been taken with its answer lost.
-        assert len(feeder.taken) <= len(first) <= len(feeder.taken) + 1
-
-
-def all_arrived(feeders: Sequence[Feeder], backend: Backend) -> bool:
-    found = arrived(backend)
-    return all(feeder.taken[-1] in found.get(feeder.instance, ()) for feeder in feeders)
-
-
-def twice(numbers: Iterable[int]) -> set[int]:
-    return {number for number, times in Counter(numbers).items() if times > 1}
 
 
 def test_what_was_owed_when_it_was_killed_arrives_once(tmp_path: Path) -> None:
