@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import re
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from otelmon.collect.otlp import GRPC, HTTP, Signal
+from otelmon.labels import Labels
+from otelmon.runtime.control import ask
+from tests.conformance import prometheus
 from tests.e2e.fleet import Server
-from tests.e2e.pipeline import forwarding, items, place, tap
+from tests.e2e.pipeline import Feeder, forwarding, items, place, tap
 from tests.e2e.served import Served
 from tests.rotel import rotel
-from tests.server.forward.backend import BACKENDS
+from tests.server.forward.backend import BACKENDS, http_backend
 from tests.server.forward.test_between_agents import COLLECTIONS, send
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 REQUESTS = 20
+SCRAPES = 8
+SCRAPE = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - {{job_name: otelmon, honor_labels: true, static_configs: [{{targets: ["{}"]}}]}}
+"""
 # Metrics by otelmon, traces and logs by the SDK, as any application has them.
 APP = """\
 import os
@@ -143,3 +154,61 @@ def test_every_point_span_and_record_that_an_application_sends_comes_out_once(
     assert "paid for" not in server.log
     assert "lost" not in server.log
     print(f"{arrived.total()} points, spans and records: {spans} spans, {records} records")
+
+
+def measured(server: Server, at: float) -> dict[Labels, float]:
+    """What the server itself says that everything was at an instant."""
+    request = {"verb": "query", "expr": '{__name__=~".+"}', "at": at}
+    vector = ask(server.state_dir / "otelmon", request, timeout_seconds=20)["vector"]
+    return {Labels(each["labels"]): float(each["value"]) for each in vector if not isinstance(each["value"], dict)}
+
+
+@pytest.mark.soak
+def test_a_prometheus_that_scrapes_the_server_has_the_values_that_the_server_says(tmp_path: Path) -> None:
+    if not prometheus.installed():
+        pytest.skip(prometheus.MISSING)
+    with http_backend() as backend, ExitStack() as stack:
+        server = stack.enter_context(Server(tmp_path / "server", config=forwarding(backend.url, HTTP)))
+        stack.enter_context(Feeder("web-1", HTTP, server.endpoint))
+        target = server.public.removeprefix("http://")
+        theirs = stack.enter_context(prometheus.started(tmp_path / "data", tmp_path, config=SCRAPE.format(target)))
+
+        def asked(expr: str, at: float | None = None) -> dict[Labels, float]:
+            found = theirs.query(expr, time.time() if at is None else at)
+            assert isinstance(found, dict), found
+            return found
+
+        instants: set[float] = set()
+
+        def scraped() -> bool:
+            instants.update(asked("timestamp(up)").values())
+            return len(instants) >= SCRAPES
+
+        wait_until(scraped, server.log)
+        assert asked("min_over_time(up[5m])") == {Labels({"job": "otelmon", "instance": target}): 1.0}
+        compared = 0
+        for at in sorted(instants)[2:]:
+            found = {labels: value for labels, value in asked('{job=~".+"}', at).items() if not is_of_scrapes(labels)}
+            # A scrape that comes while a tick collects has what the tick before it had.
+            ours, before = ({as_scraped(labels, target): value for labels, value in measured(server, then).items()}
+                            for then in (at, at - 1.0))  # fmt: skip
+            for labels, value in found.items():
+                assert value in {ours[labels], before.get(labels)}, labels
+            compared += len(found)
+        lines = [line for line in server.page("/metrics").text.splitlines() if not line.startswith("#")]
+        assert len(lines) == len(found)
+        shop = Labels({"__name__": "otelmon_instance_up", "job": "shop", "instance": "web-1"})
+        assert found[shop] == 1.0
+        complaints = re.findall(r".*level=(?:warn|error).*", (tmp_path / "prometheus.log").read_text())
+        assert complaints == []
+    print(f"{compared} values of {len(found)} series in {len(instants) - 2} scrapes are those of the server")
+
+
+def is_of_scrapes(labels: Labels) -> bool:
+    """Prometheus's own series of a target."""
+    return labels.metric_name == "up" or labels.metric_name.startswith("scrape_")
+
+
+def as_scraped(labels: Labels, target: str) -> Labels:
+    """The server's own series have the target's address as their instance."""
+    return Labels({**labels, "instance": target}) if labels.get("job") == "otelmon" else labels
