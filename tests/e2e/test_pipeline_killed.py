@@ -65,7 +65,6 @@ def test_what_was_owed_when_it_was_killed_arrives_once(tmp_path: Path) -> None:
             with Server(tmp_path, config=config, webhook_url=discord.webhook_url) as again:
                 feeder.url = again.endpoint
                 discord.wait_for(lambda message: is_page(message, "1"), SOON_SECONDS)
-                again.pass_ticks(2)
                 feeder.stop()
                 again.stop()
         check_arrived_in_order([feeder], backend)

@@ -15,18 +15,23 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 
 from otelmon.collect.otlp import GRPC, HTTP, Signal
 from otelmon.server.forward.disk_queue import DiskQueue
 from tests.e2e.fleet import Server
-from tests.e2e.pipeline import Feeder, arrived, check_arrived_in_order, forwarding, place
+from tests.e2e.pipeline import Feeder, arrived, check_arrived_in_order, forwarding, numbers, place
 from tests.server.forward.backend import BACKENDS, OK, Backend, Say
+from tests.server.forward.test_forwarder import invalid
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 OUTAGE_SECONDS = 60.0
 PATIENCE_SECONDS = 120.0
+PARTLY, REFUSED = 20, 60
+"""Numbers of a Feeder."""
+REASONS = {HTTP: "HTTP 400", GRPC: "gRPC INVALID_ARGUMENT"}
 QUEUE = Path("otelmon", "forward", "backend", "metrics")
 """In the state directory."""
 MOST_MEGABYTES = 24.0
@@ -150,3 +155,43 @@ def test_a_minute_each_of_silence_refusal_and_come_again_loses_nothing(protocol:
     left.close()
     print(f"{sum(len(feeder.taken) for feeder in feeders)} requests taken, all of them forwarded")
     assert "are lost" not in server.log
+
+
+@pytest.mark.parametrize("protocol", [HTTP, GRPC])
+def test_what_the_backend_will_not_have_is_counted_and_said_and_not_sent_again(protocol: str, tmp_path: Path) -> None:
+    """It takes all but two of one request's points, and one request not at all; all others go on."""
+    partly = ExportMetricsServiceResponse()
+    partly.partial_success.rejected_data_points, partly.partial_success.error_message = 2, "too old"
+    with BACKENDS[protocol]() as backend:
+
+        def answer(_signal: Signal, body: bytes) -> Say:
+            found = [number for _, number in numbers(body)]
+            if REFUSED in found:
+                return invalid(protocol, "it has a flaw")
+            return Say(body=partly.SerializeToString()) if PARTLY in found else OK
+
+        backend.answer = answer
+        with (
+            Server(tmp_path, config=forwarding(backend.url, protocol)) as server,
+            Feeder("web-1", HTTP, server.endpoint) as feeder,
+        ):
+            wait_until(lambda: len(feeder.taken) > REFUSED + 20, server.log)
+            wait_until(caught_up([feeder], backend), server.log)
+            wait_until(lambda: figure(server, "dropped", error_type=REASONS[protocol]) == 1, server.log)
+            assert figure(server, "rejected") == 2
+            feeder.stop()
+            server.stop()
+        came = arrived(backend)["web-1"]
+        assert came == [number for number in feeder.taken if number != REFUSED]
+        # With others first, and then by itself.
+        assert sum(number == REFUSED for _, body in backend.asked for _, number in numbers(body)) <= 2
+    assert server.log.count("are lost") == server.log.count("not all of them") == 1
+    assert f"are lost: {REASONS[protocol]} (it has a flaw)" in server.log
+    assert "not all of them (too old)" in server.log
+
+
+def figure(server: Server, name: str, **labels: str) -> float:
+    """A counter of the server's, of forwarding metrics; 0 where there is none."""
+    selected = "".join(f',{label}="{value}"' for label, value in labels.items())
+    found = server.query(f'otelmon_forward_{name}_total{{otelmon_forward_signal="metrics"{selected}}}')
+    return sum(found.values())
