@@ -20,7 +20,8 @@ def exposition(samples: Iterable[Sample], *, without: Labels) -> str:
     """The text of these samples, of one instant; native histograms, which the format has no words for, are left out.
 
     ``without`` are labels (the server's own job and instance) that whoever scrapes sets himself; a series that has all
-    of them is written without.
+    of them is written without. Any other that lacks one of them has it empty: with `honor_labels` Prometheus would
+    add the server's own otherwise (https://github.com/prometheus/pushgateway#about-the-job-and-instance-labels).
     """
     families: dict[str, list[tuple[Labels, float]]] = {}
     for sample in samples:
@@ -35,9 +36,13 @@ def exposition(samples: Iterable[Sample], *, without: Labels) -> str:
             said.add(family)
             lines.append(f"# TYPE {family} {_type(family, histograms)}")
         for labels, value in families[name]:
-            left_out = {METRIC_NAME, *(without if without.items() <= labels.items() else ())}
-            own = [f'{key}="{_escaped(text)}"' for key, text in labels.items() if key not in left_out]
-            lines.append(f"{name}{{{','.join(own)}}} {_number(value)}" if own else f"{name} {_number(value)}")
+            shown = {key: text for key, text in labels.items() if key != METRIC_NAME}
+            if without.items() <= shown.items():
+                shown = {key: text for key, text in shown.items() if key not in without}
+            else:
+                shown = {**dict.fromkeys(without, ""), **shown}
+            written = ",".join(f'{key}="{_escaped(text)}"' for key, text in shown.items())
+            lines.append(f"{name}{{{written}}} {_number(value)}" if written else f"{name} {_number(value)}")
     return "\n".join([*lines, ""])
 
 

@@ -4,8 +4,9 @@
 
 Prints data points a second and the server's CPU seconds a million points for batches of 100, 1,000 and 10,000 points of
 counters, explicit and exponential histograms; points a second of one core from the same CPU seconds; the server's
-memory with 100,000 series; and how long a tick with 100,000 series and the built-in rules takes. Exits with 1 where
-a bound is missed. The clients send bytes that were made before; only loopback is used.
+memory with 100,000 series; how long a tick with 100,000 series and the built-in rules takes; and what it costs to
+send everything on. Exits with 1 where a bound is missed. The clients send bytes that were made before; only loopback
+is used.
 """
 
 from __future__ import annotations
@@ -13,26 +14,33 @@ from __future__ import annotations
 import http.client
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
 import psutil
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from pydantic import SecretStr
 
 from otelmon.collect.ingest import Ingest
-from otelmon.collect.limits import IngestLimits
+from otelmon.collect.limits import IngestLimits, Taken
 from otelmon.collect.otlp import Signal
+from otelmon.config.forward import Compression, ForwardSettings
 from otelmon.faults import Faults
 from otelmon.rules.builtin import builtin_text
 from otelmon.rules.load import load_rules
 from otelmon.runtime.evaluate import RuleRunner
-from otelmon.server.arrivals import ReceiverSettings
+from otelmon.server.arrivals import Arrived, ReceiverSettings
+from otelmon.server.forward.forwarder import Forwarder
 from otelmon.server.receiver import Receiver
 from otelmon.window.window import Window
+from tests.server.forward.backend import http_backend
 
 LEAST_POINTS_A_CORE = 250_000
 MOST_TICK_SECONDS = 1.0
@@ -78,13 +86,32 @@ def made(kind: str, points: int, at: float, *, tick: int, first: int = 0, instan
     return request.SerializeToString()
 
 
-def serve() -> None:
-    """The server's process: says its ports and collects each second, as an engine would, until its input ends."""
+def serve(backend: str = "", compression: str = "gzip") -> None:
+    """The server's process: says its ports and collects each second, as an engine would, until its input ends.
+
+    With the URL of a ``backend`` it sends all on, by a queue on disk.
+    """
     ingest = Ingest(limits=_LIMITS)
     settings = ReceiverSettings(http_port=0, grpc_port=0, most_decompressed=64 * 1024 * 1024)
-    receiver = Receiver(
-        settings, {Signal.METRICS: lambda arrived: ingest.take(arrived.body, at=time.time())}, faults=Faults()
-    )
+    with TemporaryDirectory() as folder:
+        target = ForwardSettings(endpoint=SecretStr(backend), place="backend", compression=Compression(compression))
+        forwarder = Forwarder((target,) if backend else (), directory=Path(folder), faults=Faults())
+        stop = threading.Event()
+        forwarding = threading.Thread(target=forwarder.run, args=(stop,))
+        forwarding.start()
+
+        def take(arrived: Arrived) -> Taken:
+            taken = ingest.take(arrived.body, at=time.time())
+            forwarder.put(Signal.METRICS, arrived.body)
+            return taken
+
+        receive(Receiver(settings, {Signal.METRICS: take}, faults=Faults()), ingest)
+        stop.set()
+        forwarding.join()
+
+
+def receive(receiver: Receiver, ingest: Ingest) -> None:
+    """Take requests in until the input ends."""
     receiver.start()
     print(receiver.http_port, receiver.grpc_port, flush=True)
     for line in sys.stdin:
@@ -96,8 +123,8 @@ def serve() -> None:
 class Server:
     """A server in a process of its own."""
 
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.benchmarks.ingest", "serve"]
+    def __init__(self, *options: str) -> None:
+        command = [sys.executable, "-m", "tests.benchmarks.ingest", "serve", *options]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._known = psutil.Process(self._process.pid)
         self.http_port, self.grpc_port = map(int, self._line().split())
@@ -172,6 +199,39 @@ def throughput(protocol: str, kind: str, batch: int) -> float:
         flush=True,
     )
     return points / cpu
+
+
+def forwarding(batch: int = 1_000, rounds: int = 3) -> None:
+    """Prints the CPU time of a server that sends everything on, beside that of one that does not, in turns."""
+    requests = _POINTS["counter"] // batch
+    now = time.time()
+    bodies = [made("counter", batch, now - 500 + tick * 400 / requests, tick=tick) for tick in range(requests + 1)]
+    ways: dict[str, list[float]] = {"off": [], "gzip": [], "none": []}
+    for _ in range(rounds):
+        for way, costs in ways.items():
+            costs.append(forwarded(bodies, way) / (batch * requests) * 1e6)
+    off, *on = (sorted(costs)[rounds // 2] for costs in ways.values())
+    print(
+        f"  forwarding counters in batches of {batch:,}: {off:.2f} CPU s a million without, {on[0]:.2f} with gzip "
+        f"({on[0] - off:+.2f}), {on[1]:.2f} uncompressed ({on[1] - off:+.2f})"
+    )
+
+
+def forwarded(bodies: Sequence[bytes], way: str) -> float:
+    """The CPU seconds of taking these in and, but for ``off``, of sending them on until the backend has them all."""
+    with http_backend() as backend:
+        server = Server(*(() if way == "off" else (backend.url, way)))
+        with sender(server, "HTTP") as send:
+            send(bodies[0])
+            wanted = sum(map(len, bodies))
+            before = server.cpu()
+            for body in bodies[1:]:
+                send(body)
+            if way != "off":  # requests that go together are joined by joining bytes
+                backend.wait(lambda: sum(len(body) for _, body in backend.taken) == wanted)
+            cpu = server.cpu() - before
+        server.close()
+    return cpu
 
 
 def memory() -> None:
@@ -270,6 +330,8 @@ def main() -> None:
         )
         for protocol in ("HTTP", "gRPC")
     ]
+    print("sending on:")
+    forwarding()
     print("memory and ticks:")
     memory()
     worst = ticks()
@@ -278,4 +340,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    serve() if sys.argv[1:] == ["serve"] else main()
+    serve(*sys.argv[2:]) if sys.argv[1:2] == ["serve"] else main()

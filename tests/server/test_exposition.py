@@ -59,6 +59,11 @@ def test_what_is_of_others_keeps_its_job_and_any_text_survives() -> None:
     assert family.samples[0].labels == {"job": "shop", "instance": name}
 
 
+def test_what_is_of_no_instance_says_so_for_prometheus_would_add_the_servers_own() -> None:
+    text = exposition([sample("otelmon_service_instances", 2.0, job="shop")], without=OWN)
+    assert text.splitlines()[1:] == ['otelmon_service_instances{instance="",job="shop"} 2.0']
+
+
 def test_what_ended_and_what_the_format_has_no_words_for_is_left_out() -> None:
     native = Histogram(count=1.0, sum=1.0, scale=0, positive=Buckets(indices=(1,), counts=(1.0,)))
     text = exposition(

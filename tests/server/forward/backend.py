@@ -37,12 +37,16 @@ Answer = Callable[[Signal, bytes], Say]
 
 
 class Backend:
-    """Requests in the order in which they came; ``taken`` are those that were answered with a success."""
+    """Requests in the order in which they came; ``taken`` are those that were answered with a success.
+
+    ``show`` answers a GET over HTTP: a status and a body of JSON.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.port = 0
         self.answer: Answer = lambda _signal, _body: OK
+        self.show: Callable[[str], tuple[int, bytes]] = lambda _path: (404, b"")
         self.asked: list[tuple[Signal, bytes]] = []
         self.taken: list[tuple[Signal, bytes]] = []
         self.headers: list[dict[str, str]] = []
@@ -108,6 +112,15 @@ def http_backend(backend: Backend | None = None, tls: ssl.SSLContext | None = No
             self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(said.body)
+
+        def do_GET(self) -> None:
+            status, body = made.show(self.path)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_arguments: Any) -> None:
             pass
