@@ -35,6 +35,9 @@ Mask = npt.NDArray[np.bool_]
 SECOND = 1_000_000_000
 # Two samples of a series are this far apart at least, and a zero this far before the sample it is the zero of.
 _APART = 1_000_000
+# Nobody counts so much within so short a time before it is first sent.
+_MOMENT = SECOND // 10
+_MOST_IN_A_MOMENT = 1_000_000
 # The least that is later, as far as unix seconds in a float can tell.
 _LATER = 1_000
 _NEVER = -(1 << 62)
@@ -258,7 +261,7 @@ class Arriving:
         fresh = (starts > 0) & (starts != columns["start"][rows]) & (columns["mode"][rows] == Mode.CUMULATIVE)
         if fresh.any():
             # A start that is the time itself says that nobody knows when it was zero.
-            begins = np.where(fresh & (starts < times), starts + (out - times), begins)
+            begins = np.where(fresh & (starts < times) & ~_found(points), starts + (out - times), begins)
             if self._since:
                 for index in np.nonzero(fresh)[0].tolist():
                     begins[index] = self._late_start(int(rows[index]), int(begins[index]), int(out[index]))
@@ -273,6 +276,7 @@ class Arriving:
         """Deltas as what they add up to."""
         rows, starts, _, values, _ = points
         columns = self._columns
+        found = _found(points)
         mode = columns["mode"][rows]
         deltas = mode >= Mode.DELTA
         if not deltas.any():
@@ -286,7 +290,7 @@ class Arriving:
         columns["start"][rows[first]] = 0
         over = deltas & ended
         columns["total"][rows[over]], columns["start"][rows[over]] = 0.0, -1
-        counts = first & (mode == Mode.DELTA)
+        counts = first & (mode == Mode.DELTA) & ~found
         return np.where(deltas & ~ended, columns["total"][rows], values), np.where(counts, zero, begins)
 
     def repeat(self, newest: Nanoseconds) -> None:
@@ -334,6 +338,16 @@ class Arriving:
         out = self._columns["out"]
         out[out > _NEVER] += nanoseconds
         self._columns["heard"] += nanoseconds
+
+
+def _found(points: Points) -> Mask:
+    """Which of them were not counted since their start but found there, by a callback that reports a total.
+
+    Python's SDK starts what it observes with the moment of its first collection. Reading that as a zero would turn the
+    bytes that a machine has sent in a year into one huge increase, at each start of the application.
+    """
+    found: Mask = (points.times - points.starts < _MOMENT) & (points.values >= _MOST_IN_A_MOMENT)
+    return found
 
 
 def _turns(points: Points) -> Iterator[Points]:

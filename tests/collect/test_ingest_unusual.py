@@ -262,3 +262,19 @@ def test_a_delta_with_another_width_of_the_zero_bucket_counts_in_full() -> None:
     native = [sample for sample in window.select([])[-1].values if isinstance(sample, Histogram)]
     assert native[-1] == replace(native[-1], count=21.0, positive=Buckets(indices=(4,), counts=(21.0,)))
     assert found.value == pytest.approx(21 * 25 / 20, rel=0.01)
+
+
+@pytest.mark.parametrize("temporality", [CUMULATIVE, DELTA])
+def test_what_is_observed_was_not_counted_within_the_moment_before(temporality: Any) -> None:
+    # Python's SDK starts it with its first collection; what an application counts itself may be as young, and counts.
+    window, ingest = Window(retention_seconds=600), Ingest()
+    later = 8_000_000_150 if temporality is CUMULATIVE else 150
+    for at, sent, orders in ((START, 8_000_000_000, 3), (START + 15, later, 3)):
+        since = START - 0.000_05 if temporality is CUMULATIVE or at == START else START
+        sent_bytes = counter(number(sent, at, since=since), name="sent", temporality=temporality)
+        own = counter(number(orders, at, since=since), name="orders", temporality=temporality)
+        send(ingest, sent_bytes, own, at=at)
+        window.append(ingest.collect(at))
+    found = {series.labels.metric_name: series.values.tolist() for series in window.select([])}
+    assert found["sent_total"] == [8_000_000_000, 8_000_000_150]
+    assert found["orders_total"][0] == 0
