@@ -8,7 +8,7 @@
 
 A point is dropped, and counted, when it was measured too long ago, when it is not newer than the one before it (OTLP
 and Prometheus have one value a time; the first wins), or when two senders count one series under different starts. A
-point from the future is taken for one of now, for its sender's clock is wrong.
+point from the future is taken for one of now, for the clock of its sender is wrong; once that is set right, it goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from otelmon.collect.limits import IngestLimits
-from otelmon.collect.merge import add_histograms
+from otelmon.collect.merge import add_histograms, narrowed, widest
 from otelmon.histogram import Histogram
 from otelmon.labels import EMPTY_LABELS, Labels
 from otelmon.sample import STALE, Sample
@@ -35,11 +35,16 @@ Mask = npt.NDArray[np.bool_]
 SECOND = 1_000_000_000
 # Two samples of a series are this far apart at least, and a zero this far before the sample it is the zero of.
 _APART = 1_000_000
+# Nobody counts so much within so short a time before it is first sent.
+_MOMENT = SECOND // 10
+_MOST_IN_A_MOMENT = 1_000_000
 # The least that is later, as far as unix seconds in a float can tell.
 _LATER = 1_000
 _NEVER = -(1 << 62)
 # Nobody counts a series from an older start than another one that was heard of so lately.
 _RIVAL_SECONDS = 120.0
+# The most buckets of a side that an SDK keeps unless it is told otherwise.
+_BUCKETS = 160
 # Points of one series in one request: each is a pass over the columns.
 _MOST_OF_ONE = 256
 _STALE_BITS = np.float64(STALE).view(np.uint64)
@@ -124,7 +129,7 @@ class Arriving:
             rows.append(row)
             self._columns["mode"][row] = mode
             self._columns["sender"][row] = sender
-        self._deltas = self._deltas or mode is Mode.DELTA
+        self._deltas = self._deltas or mode >= Mode.DELTA
         return rows
 
     def _new_row(self, labels: Labels, since: int) -> int:
@@ -193,25 +198,34 @@ class Arriving:
             modes = self._columns["mode"][part.rows].tolist() if self._deltas else ()
             for index, mode in enumerate(modes):
                 if mode >= Mode.DELTA:
-                    values[index] = self._total(int(part.rows[index]), values[index])
+                    values[index], anew = self._total(int(part.rows[index]), values[index])
+                    if anew:
+                        begins[index] = out[index] - _APART
             self._waiting_histograms += zip(part.rows.tolist(), out.tolist(), values, begins.tolist(), strict=True)
             self.waiting += part.rows.size
 
-    def _total(self, row: int, value: Histogram | float) -> Histogram | float:
+    def _total(self, row: int, value: Histogram | float) -> tuple[Histogram | float, bool]:
+        """What a delta adds up to, and whether that had to begin anew: with another width of the zero bucket."""
         before = self._totals.pop(row, None)
         if not isinstance(value, Histogram):
             self._columns["start"][row] = -1
-            return value
-        if before is not None and before.zero_threshold == value.zero_threshold:
-            value = add_histograms(before, value)
+            return value, False
+        anew = before is not None and before.zero_threshold != value.zero_threshold
+        if before is not None and not anew:
+            # As many buckets as an SDK keeps, or as many as this one sends.
+            value = narrowed(add_histograms(before, value), max(_BUCKETS, widest(value)))
         self._totals[row] = value
-        return value
+        return value, anew
 
     def _judge(self, points: Points, now: int) -> tuple[Mask | None, int]:
         """Which of them are taken, None for all; how many of the others were rejected."""
         rows, starts, times, _, weights = points
         columns, limits = self._columns, self._limits
         newer = times > columns["last"][rows]
+        if not newer.all():
+            # What came before was from the future, and this is not: the sender's clock was set right.
+            present = now + int(limits.ahead_seconds * SECOND)
+            newer |= (columns["last"][rows] > present) & (times <= present)
         late = times < now - int(limits.late_seconds * SECOND)
         known = columns["start"][rows]
         rival = (starts > 0) & (starts < known) & (columns["mode"][rows] == Mode.CUMULATIVE)
@@ -234,12 +248,12 @@ class Arriving:
 
     def _place(self, points: Points, now: int) -> tuple[Nanoseconds, Nanoseconds]:
         """When their samples are, and since when they count where that is news, else _NEVER."""
-        rows, starts, times, *_ = points
+        rows, starts, times, _, weights = points
         columns = self._columns
         ahead = times > now + int(self._limits.ahead_seconds * SECOND)
         out = times
         if ahead.any():
-            self.dropped["ahead"] += int(np.count_nonzero(ahead))
+            self.dropped["ahead"] += int(np.count_nonzero(ahead & (weights > 0)))
             out = np.where(ahead, now, times)
         before = columns["out"][rows]
         out = np.where(out > before, out, before + _APART)
@@ -247,7 +261,7 @@ class Arriving:
         fresh = (starts > 0) & (starts != columns["start"][rows]) & (columns["mode"][rows] == Mode.CUMULATIVE)
         if fresh.any():
             # A start that is the time itself says that nobody knows when it was zero.
-            begins = np.where(fresh & (starts < times), starts + (out - times), begins)
+            begins = np.where(fresh & (starts < times) & ~_found(points), starts + (out - times), begins)
             if self._since:
                 for index in np.nonzero(fresh)[0].tolist():
                     begins[index] = self._late_start(int(rows[index]), int(begins[index]), int(out[index]))
@@ -262,6 +276,7 @@ class Arriving:
         """Deltas as what they add up to."""
         rows, starts, _, values, _ = points
         columns = self._columns
+        found = _found(points)
         mode = columns["mode"][rows]
         deltas = mode >= Mode.DELTA
         if not deltas.any():
@@ -269,20 +284,21 @@ class Arriving:
         ended = values.view(np.uint64) == _STALE_BITS
         adds = deltas & np.isfinite(values)
         columns["total"][rows[adds]] += values[adds]
-        first = adds & (mode == Mode.DELTA) & (columns["start"][rows] < 0)
+        first = adds & (columns["start"][rows] < 0)
         # Later than the sample before it, which a process that ran before this one may have left.
         zero = np.where((starts > 0) & (starts < out - _APART), starts + _LATER, out - _APART)
         columns["start"][rows[first]] = 0
         over = deltas & ended
         columns["total"][rows[over]], columns["start"][rows[over]] = 0.0, -1
-        return np.where(deltas & ~ended, columns["total"][rows], values), np.where(first, zero, begins)
+        counts = first & (mode == Mode.DELTA) & ~found
+        return np.where(deltas & ~ended, columns["total"][rows], values), np.where(counts, zero, begins)
 
     def repeat(self, newest: Nanoseconds) -> None:
         """Repeat the totals of the delta series whose senders have sent since; ``newest`` is when, by sender."""
         if not self._deltas or not newest.size:
             return
         columns, count = self._columns, len(self._labels)
-        started = (columns["mode"][:count] == Mode.DELTA) & (columns["start"][:count] >= 0)
+        started = (columns["mode"][:count] >= Mode.DELTA) & (columns["start"][:count] >= 0)
         rows = np.nonzero(started)[0]
         at = newest[columns["sender"][rows]]
         due = at > columns["out"][rows]
@@ -322,6 +338,16 @@ class Arriving:
         out = self._columns["out"]
         out[out > _NEVER] += nanoseconds
         self._columns["heard"] += nanoseconds
+
+
+def _found(points: Points) -> Mask:
+    """Which of them were not counted since their start but found there, by a callback that reports a total.
+
+    Python's SDK starts what it observes with the moment of its first collection. Reading that as a zero would turn the
+    bytes that a machine has sent in a year into one huge increase, at each start of the application.
+    """
+    found: Mask = (points.times - points.starts < _MOMENT) & (points.values >= _MOST_IN_A_MOMENT)
+    return found
 
 
 def _turns(points: Points) -> Iterator[Points]:

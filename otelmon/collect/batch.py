@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import pairwise
@@ -15,6 +16,7 @@ from otelmon.collect.limits import IngestLimits
 from otelmon.collect.senders import NO_ROOM, TOO_WIDE, Form, MakeSeries, Sender, Senders, Stream
 from otelmon.collect.translate import (
     count_and_sum_series,
+    finite_bounds,
     histogram_series,
     histogram_values,
     native_histogram,
@@ -56,6 +58,10 @@ class Batch:
     def heard(self, sender: Sender) -> None:
         """This sender's points come."""
         self.senders[sender.number] = sender
+
+    def came(self, stream: Stream, at: int) -> None:
+        """Points of this time came. Nobody has measured later than now, whatever its clock says."""
+        stream.came(min(at or self._now, self._now))
 
     def columns(self, rows: Rows, starts: Nanoseconds, times: Nanoseconds, values: Floats) -> None:
         """Numbers of known series."""
@@ -100,7 +106,9 @@ class Batch:
         bounds, counts = tuple(point.explicit_bounds), point.bucket_counts
         if not counts and not bounds:
             counts = (point.count,)
-        if len(counts) != len(bounds) + 1 or any(low >= high for low, high in pairwise(bounds)):
+        if len(counts) == len(bounds) + 1:
+            bounds, counts = finite_bounds(bounds, counts)
+        if len(counts) != len(bounds) + 1 or not all(low < high for low, high in pairwise((*bounds, math.inf))):
             self.refused["buckets that do not fit their bounds"] += 1
             return
         rows = self._layout(stream, key, attributes, histogram_series, bounds, at=signed(point.time_unix_nano))
@@ -237,7 +245,7 @@ def signed(written: int) -> int:
 
 
 def _summary_series(name: str, labels: Mapping[str, str], quantiles: Sequence[float]) -> tuple[Labels, ...]:
-    quantile_labels = [f"{quantile:f}".rstrip("0").rstrip(".") for quantile in quantiles]
+    quantile_labels = [np.format_float_positional(quantile, trim="-") for quantile in quantiles]
     return (
         *count_and_sum_series(name, labels),
         *(Labels({**labels, METRIC_NAME: name, "quantile": text}) for text in quantile_labels),

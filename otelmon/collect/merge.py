@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 
 from otelmon.collect.names import Kind
@@ -134,15 +135,40 @@ def add_histograms(first: Histogram, second: Histogram) -> Histogram:
     )
 
 
+def _coarser(index: int, shift: int) -> int:
+    # Prometheus counts buckets from one higher than OpenTelemetry, where a coarser scale halves the index.
+    return ((index - 1) >> shift) + 1
+
+
 def _add_buckets(sides: Sequence[Buckets], shifts: Sequence[int]) -> Buckets:
     counts: dict[int, float] = {}
     for side, shift in zip(sides, shifts, strict=True):
         for index, count in zip(side.indices, side.counts, strict=True):
-            # Prometheus counts buckets from one higher than OpenTelemetry, where a coarser scale halves the index.
-            coarse = ((index - 1) >> shift) + 1 if shift else index
+            coarse = _coarser(index, shift) if shift else index
             counts[coarse] = counts.get(coarse, 0.0) + count
     indices = sorted(counts)
     return Buckets(indices=tuple(indices), counts=tuple([counts[index] for index in indices]))
+
+
+def widest(histogram: Histogram, shift: int = 0) -> int:
+    """How many buckets in a row hold the wider of its sides, ``shift`` scales coarser."""
+    sides = [side.indices for side in (histogram.positive, histogram.negative) if side.indices]
+    return max((_coarser(indices[-1], shift) - _coarser(indices[0], shift) + 1 for indices in sides), default=0)
+
+
+def narrowed(histogram: Histogram, most: int) -> Histogram:
+    """The same at the finest scale at which no side is wider than so many buckets, as SDKs choose theirs."""
+    shift = 0
+    while widest(histogram, shift) > most:
+        shift += 1
+    if not shift:
+        return histogram
+    return replace(
+        histogram,
+        scale=histogram.scale - shift,
+        positive=_add_buckets((histogram.positive,), (shift,)),
+        negative=_add_buckets((histogram.negative,), (shift,)),
+    )
 
 
 def _merging(point: Point) -> Merging:

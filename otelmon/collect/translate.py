@@ -16,6 +16,7 @@ alike.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,6 +153,13 @@ def histogram_values(count: float, total: float, bucket_counts: Sequence[int]) -
     return [float(count), float(total), *map(float, accumulate(bucket_counts))]
 
 
+def finite_bounds(bounds: tuple[float, ...], counts: Sequence[int]) -> tuple[tuple[float, ...], Sequence[int]]:
+    """Bounds, and the counts between them, without a bound at infinity: each histogram ends there in Prometheus."""
+    if bounds and math.isinf(bounds[-1]) and bounds[-1] > 0:
+        return bounds[:-1], [*counts[:-2], counts[-2] + counts[-1]]
+    return bounds, counts
+
+
 _StreamKey = tuple[int, str, str | None, str, str, Kind]
 
 
@@ -192,8 +200,8 @@ class _Stream:
         return self._labels(point.attributes, plain_series, ()), (float(point.value),)
 
     def explicit(self, point: HistogramDataPoint) -> tuple[tuple[Labels, ...], Sequence[float | Histogram]]:
-        bounds = tuple(point.explicit_bounds)
-        values = histogram_values(point.count, point.sum, point.bucket_counts)
+        bounds, counts = finite_bounds(tuple(point.explicit_bounds), point.bucket_counts)
+        values = histogram_values(point.count, point.sum, counts)
         return self._labels(point.attributes, histogram_series, bounds), values
 
     def exponential(

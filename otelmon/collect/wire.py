@@ -160,7 +160,9 @@ class _Reading:
             begins, ends = [begins[index] for index in found], [ends[index] for index in found]
         if rows:
             time = begins[0] + size - 17
-            stream.came(signed(int.from_bytes(buffer[time : time + 8], "little")))
+            # Whatever stands elsewhere is read as a point by itself.
+            if buffer[time - 1] == _TIME:
+                self._batch.came(stream, signed(int.from_bytes(buffer[time : time + 8], "little")))
             self._heads[size].add(stream, rows, begins, ends)
 
     def _point(self, begin: int, end: int, stream: Stream) -> None:
@@ -173,7 +175,7 @@ class _Reading:
         point = form.message.FromString(rest)
         read = partial(_attributes, form.message, attributes)
         at = signed(point.time_unix_nano)
-        stream.came(at)
+        batch.came(stream, at)
         if point.flags & _NO_RECORDED_VALUE:
             batch.ended(stream, attributes, at=at)
         elif form.number:

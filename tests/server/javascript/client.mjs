@@ -1,32 +1,50 @@
-// Two collections of all instrument kinds by the JavaScript SDK: client.mjs PROTOCOL URL TEMPORALITY HISTOGRAM
+// A workload played by the JavaScript SDK: client.mjs PROTOCOL URL TEMPORALITY WORKLOAD (a file of rounds as JSON)
+import { readFileSync } from "node:fs";
+import { ValueType } from "@opentelemetry/api";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { AggregationType, MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 
-const [protocol, url, temporality, histogram] = process.argv.slice(2);
+const [protocol, url, temporality, file] = process.argv.slice(2);
+const { resource, bounds, rounds } = JSON.parse(readFileSync(file, "utf-8"));
 process.env.OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE = temporality;
 const { OTLPMetricExporter } = await import(`@opentelemetry/exporter-metrics-otlp-${protocol}`);
-const options = histogram === "EXPLICIT_BUCKET_HISTOGRAM" ? { boundaries: [0.1, 1] } : undefined;
 const provider = new MeterProvider({
-  resource: resourceFromAttributes({ "service.name": "shop", "service.instance.id": "js-1" }),
-  views: [{ instrumentName: "took", aggregation: { type: AggregationType[histogram], options } }],
+  resource: resourceFromAttributes(resource),
+  views: [
+    {
+      instrumentName: "took",
+      aggregation: { type: AggregationType.EXPLICIT_BUCKET_HISTOGRAM, options: { boundaries: bounds } },
+    },
+    { instrumentName: "exact", aggregation: { type: AggregationType.EXPONENTIAL_HISTOGRAM } },
+  ],
   readers: [new PeriodicExportingMetricReader({ exporter: new OTLPMetricExporter({ url }), exportIntervalMillis: 3600000 })],
 });
 const meter = provider.getMeter("app");
-const orders = meter.createCounter("orders");
-const inside = meter.createUpDownCounter("inside");
-const depth = meter.createGauge("depth");
-const took = meter.createHistogram("took", { unit: "s" });
-let seen = 0;
-meter.createObservableCounter("seen").addCallback((result) => result.observe((seen += 5)));
-meter.createObservableUpDownCounter("left").addCallback((result) => result.observe(-seen));
-meter.createObservableGauge("level").addCallback((result) => result.observe(seen / 4));
-for (const round of [1, 2]) {
-  orders.add(3, { kind: "a", ok: true });
-  orders.add(0.5, { kind: "b", ok: false });
-  inside.add(-1);
-  depth.record(round / 2);
-  took.record(0.25);
-  took.record(0.75);
+// The SDK tells times apart by the millisecond.
+const moment = () => new Promise((resolve) => setTimeout(resolve, 5));
+let round;
+const observed = (create, name, options) =>
+  meter[create](name, options).addCallback((result) =>
+    round[name].forEach(([value, attributes]) => result.observe(value, attributes)),
+  );
+const instruments = {
+  orders: meter.createCounter("orders", { valueType: ValueType.INT }),
+  spent: meter.createCounter("spent", { unit: "euros" }),
+  inside: meter.createUpDownCounter("inside", { valueType: ValueType.INT }),
+  depth: meter.createGauge("depth", { unit: "1" }),
+  took: meter.createHistogram("took", { unit: "s" }),
+  exact: meter.createHistogram("exact", { unit: "s" }),
+};
+observed("createObservableCounter", "seen", { valueType: ValueType.INT });
+observed("createObservableUpDownCounter", "left");
+observed("createObservableGauge", "level", { unit: "Cel" });
+for (round of rounds) {
+  for (const [name, instrument] of Object.entries(instruments)) {
+    const measure = (instrument.add ?? instrument.record).bind(instrument);
+    round[name].forEach(([value, attributes]) => measure(value, attributes));
+  }
+  await moment();
   await provider.forceFlush();
+  await moment();
 }
 await provider.shutdown();
