@@ -16,6 +16,7 @@ from typing import Any
 
 from otelmon.labels import METRIC_NAME, Labels
 from otelmon.sample import STALE, Sample
+from otelmon.tenants import TENANT
 
 UP = "otelmon_instance_up"
 SILENCE = "otelmon_instance_silence_intervals"
@@ -62,9 +63,13 @@ class Presence:
 
     ``interval_seconds`` is how often `samples` is asked: no instance's interval is taken for shorter. An instance that
     fell silent is forgotten after ``forget_seconds``, and there are ``most`` at most; beyond them ``refused`` counts.
+    ``tenant`` is whose they all are, a label of every metric unless empty.
     """
 
-    def __init__(self, *, interval_seconds: float, forget_seconds: float = 86_400.0, most: int = 10_000) -> None:
+    def __init__(
+        self, *, interval_seconds: float, forget_seconds: float = 86_400.0, most: int = 10_000, tenant: str = ""
+    ) -> None:
+        self._tenant = tenant
         self.refused = 0
         self._least = interval_seconds
         self._forget_seconds = forget_seconds
@@ -216,7 +221,7 @@ class Presence:
         for who, each in self._instances.items():
             series = self._series.get(who)
             if series is None:
-                series = self._series[who] = _series_of(*who)
+                series = self._series[who] = _series_of(*who, self._tenant)
             values = (float(not each.silent), self._silence(each, at), each.heard_at, each.delay_seconds)
             # A gauge of what was sent long ago says nothing; late is who sends.
             live = series[:-1] if each.silent else series
@@ -235,13 +240,14 @@ class Presence:
         for job, count in counts.items():
             labels = self._jobs.get(job)
             if labels is None:
-                labels = self._jobs[job] = Labels({METRIC_NAME: INSTANCES, "job": job})
+                labels = self._jobs[job] = Labels({METRIC_NAME: INSTANCES, "job": job, TENANT: self._tenant})
             yield Sample(labels=labels, at=at, value=float(count))
         for job in [job for job in self._jobs if job not in counts]:
             yield Sample(labels=self._jobs.pop(job), at=at, value=STALE)
 
 
-def _series_of(job: str, instance: str) -> tuple[Labels, ...]:
+def _series_of(job: str, instance: str, tenant: str) -> tuple[Labels, ...]:
     return tuple(
-        Labels({METRIC_NAME: name, "job": job, "instance": instance}) for name in (UP, SILENCE, LAST_SEEN, DELAY)
+        Labels({METRIC_NAME: name, "job": job, "instance": instance, TENANT: tenant})
+        for name in (UP, SILENCE, LAST_SEEN, DELAY)
     )

@@ -22,9 +22,9 @@ from otelmon.promql.unmatched import unmatched
 from otelmon.rules.model import AlertingRule
 from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
-from otelmon.runtime.evaluate import WatchedRule
 from otelmon.runtime.reload import Reloader
 from otelmon.runtime.vitals import Vitals
+from otelmon.runtime.watched import WatchedRule
 from otelmon.window.window import Window
 
 Plain = dict[str, Any]

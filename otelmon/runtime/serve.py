@@ -21,7 +21,7 @@ from otelmon.collect.limits import IngestLimits, MalformedError, Taken
 from otelmon.collect.log_export import LogExport
 from otelmon.collect.otlp import Signal
 from otelmon.collect.pipeline import Pipeline, own_version
-from otelmon.collect.presence import Presence
+from otelmon.collect.presences import Presences
 from otelmon.config.settings import Settings
 from otelmon.errors import OtelmonError
 from otelmon.faults import logger
@@ -70,7 +70,11 @@ class Server:
         self._receiver: Receiver | None = None
         self._monitor = Monitor(settings, paging, clock=clock, load=load, widen=self._widened)
         self._faults = self._monitor.faults
-        self._presence = Presence(interval_seconds=settings.interval_seconds, forget_seconds=serve.forget_seconds)
+        self._presence = Presences(
+            interval_seconds=settings.interval_seconds,
+            forget_seconds=serve.forget_seconds,
+            tenants=serve.tenants,
+        )
         limits = IngestLimits(series=settings.max_series)
         self._ingest = Ingest(faults=self._faults, limits=limits, attendance=self._presence)
         self._process = Process(settings.process, faults=self._faults)
@@ -121,7 +125,8 @@ class Server:
         )
         self._forwarder.measure(pipeline.meter)
         self._process.measure(pipeline.meter)
-        member = replace(member, collector=self._fleet, serves=True, mutes=Claims(self._presence.is_up))
+        claims = Claims(self._presence, self._settings.serve.tenants)
+        member = replace(member, collector=self._fleet, serves=True, mutes=claims)
         return self._telling(member, pipeline) if self._settings.forward else member
 
     def _telling(self, member: Member, pipeline: Pipeline) -> Member:

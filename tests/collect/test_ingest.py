@@ -22,11 +22,13 @@ class Heard:
     def __init__(self) -> None:
         self.said: list[tuple[Any, ...]] = []
 
-    def heard(self, job: str, instance: str, *, at: float, newest_at: float | None = None) -> None:
-        self.said.append((job, instance, at, newest_at))
+    def heard(
+        self, job: str, instance: str, *, at: float, newest_at: float | None = None, tenant: str = ""
+    ) -> None:
+        self.said.append((*([tenant] if tenant else []), job, instance, at, newest_at))
 
-    def left(self, job: str, instance: str) -> None:
-        self.said.append(("left", job, instance))
+    def left(self, job: str, instance: str, *, tenant: str = "") -> None:
+        self.said.append(("left", *([tenant] if tenant else []), job, instance))
 
 
 def histogram(counts: tuple[int, ...], bounds: tuple[float, ...], at: float, *, temporality: Any = DELTA) -> Metric:

@@ -11,7 +11,7 @@ import httpx
 
 from otelmon.collect.collector import Collector
 from otelmon.collect.ingest import Ingest
-from otelmon.collect.presence import Presence
+from otelmon.collect.presences import Presences
 from otelmon.config.client import ClientSettings
 from otelmon.config.load import load_settings
 from otelmon.errors import StateError
@@ -32,11 +32,11 @@ class ServerSimulation(Simulation):
 
     def __init__(self, config: Path, *, clock: FakeClock, disk: Storage | None = None) -> None:
         super().__init__(config, clock=clock, disk=disk, environ={"OTEL_SERVICE_NAME": "otelmon"})
-        self.presence = Presence(interval_seconds=self.settings.interval_seconds)
+        self.presence = Presences(interval_seconds=self.settings.interval_seconds, tenants=self.settings.serve.tenants)
         self.ingest = Ingest(faults=self.faults, attendance=self.presence)
         own = Collector(None, recorder=None, job="otelmon", instance="server", faults=self.faults)
         self.engine.collector = Fleet(own, self.ingest, self.presence, state_dir=config.parent, faults=self.faults)
-        self.engine.mutes = Claims(self.presence.is_up)
+        self.engine.mutes = Claims(self.presence, self.settings.serve.tenants)
         self.down = False
 
     def pages_text(self) -> list[str]:
@@ -69,7 +69,7 @@ class Wire(Client):
             self.server.ingest.take(gzip.decompress(body), at=self.server.clock.now())
             return None
         assert url.path == PAGED_PATH
-        status, answer = told(self.server.engine.incidents.values, lambda: "")(url.query.decode())
+        status, answer = told(self.server.engine.incidents.values, lambda: "")(url.query.decode(), "")
         assert status == 200
         return json.loads(answer)
 
