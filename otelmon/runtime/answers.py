@@ -208,6 +208,7 @@ def _rule(watched: WatchedRule, window: Window) -> Plain:
         "kind": "alert" if isinstance(rule, AlertingRule) else "record",
         "file": rule.origin.file,
         "line": rule.origin.line,
+        "tenant": watched.tenant or "",
         "expr": rule.text,
         "pending": sum(state is AlertState.PENDING for state in states),
         "firing": sum(state is AlertState.FIRING for state in states),

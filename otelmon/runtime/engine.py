@@ -41,7 +41,7 @@ from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
 from otelmon.runtime.source import Source
 from otelmon.runtime.team import CurrentTeam
-from otelmon.runtime.tenanted import parted
+from otelmon.runtime.tenanted import parted, shared
 from otelmon.runtime.watched import Alerts
 from otelmon.sample import Sample, is_stale
 from otelmon.storage.store import Request, Storage
@@ -132,6 +132,8 @@ class Engine:
                 return
             since, lasting_since = at - self.window.retention_seconds, at - self.window.longest_seconds
             saved = self.disk.samples(since, lasting_since=lasting_since)
+            if self.tenants:
+                saved = shared(saved, self.tenants, own_job=self.about.service)
             known: set[Labels] = set()
             self.window.append(_noted(known, (sample for sample in saved if sample.at < at)))
             restored, given = parted(restored, self.tenants, own_job=self.about.service, window=self.window)

@@ -34,6 +34,7 @@ from otelmon.runtime.monitor import Monitor
 from otelmon.runtime.pages import own_pages
 from otelmon.runtime.startup import startup_line, startup_warnings
 from otelmon.runtime.switch import PagingDecision
+from otelmon.sample import Sample
 from otelmon.server.arrivals import Arrived, ReceiverSettings, Sink, TlsFiles
 from otelmon.server.exposition import exposition
 from otelmon.server.forward.forwarder import Forwarder
@@ -43,9 +44,12 @@ from otelmon.server.front import Figures, Listener, front
 from otelmon.server.paged import told
 from otelmon.server.process.process import Process
 from otelmon.server.receiver import Receiver
+from otelmon.tenants import TENANT
 
 _LOOK_SECONDS = 0.1
 _DRAIN_SECONDS = 5.0
+# Labels of what is measured of one tenant: of who sends, and of the states of alerts.
+_OF_TENANTS = (TENANT, f"otelmon_alert_label_{TENANT}")
 # More than the forwarder takes for what it still sends.
 _FORWARD_SECONDS = 30.0
 
@@ -209,7 +213,10 @@ class Server:
     def _metrics(self) -> str:
         settings, fleet = self._settings, self._fleet
         own = Labels({"job": settings.service, "instance": settings.instance})
-        return exposition(() if fleet is None else fleet.measured, without=own)
+        measured: Iterable[Sample] = () if fleet is None else fleet.measured
+        if settings.serve.tenants.several:  # nobody is asked for a token here
+            measured = (sample for sample in measured if not any(name in sample.labels for name in _OF_TENANTS))
+        return exposition(measured, without=own)
 
     def _say(self) -> None:
         settings = self._settings

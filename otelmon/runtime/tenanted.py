@@ -7,7 +7,7 @@ series. They become those of whoever they can only be about, so that nobody is p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from otelmon.labels import Labels
 from otelmon.matching import Matcher, MatchOperator
 from otelmon.rules.model import Rule
 from otelmon.rules.tenanted import of_tenant
+from otelmon.sample import Sample
 from otelmon.storage.store import Restored
 from otelmon.tenants import TENANT, Tenants
 from otelmon.window.view import Readable
@@ -41,6 +42,24 @@ def parts(key: str, rule: Rule, tenants: Tenants) -> Iterator[tuple[str, Rule, s
         own = of_tenant(rule, tenant)
         if own is not None:
             yield f"{key}@{tenant}", own, tenant
+
+
+def shared(samples: Iterable[Sample], tenants: Tenants, *, own_job: str) -> Iterator[Sample]:
+    """The samples of a state in which those of before there were tenants are the only one's, or nobody's: left out.
+
+    They would else be the server's own, whose job is ``own_job``.
+    """
+    known: dict[Labels, Labels | None] = {}
+    for sample in samples:
+        labels = sample.labels
+        if labels not in known:
+            is_old = TENANT not in labels and labels.get("job", own_job) != own_job
+            known[labels] = labels if not is_old else _of_only(labels, tenants)
+        now = known[labels]
+        if now is labels:
+            yield sample
+        elif now is not None:
+            yield replace(sample, labels=now)
 
 
 def parted(
@@ -88,6 +107,10 @@ def _given(incident: Incident, taken: Collection[Labels], tenant_of: Callable[[L
         told=frozenset(map(own, incident.told)),
         muted={own(labels): why for labels, why in incident.muted.items()},
     )
+
+
+def _of_only(labels: Labels, tenants: Tenants) -> Labels | None:
+    return None if tenants.several else labels.with_label(TENANT, tenants.names[0])
 
 
 def _whose(labels: Labels, tenants: Tenants, *, own_job: str, window: Window) -> str:

@@ -22,9 +22,7 @@ class Heard:
     def __init__(self) -> None:
         self.said: list[tuple[Any, ...]] = []
 
-    def heard(
-        self, job: str, instance: str, *, at: float, newest_at: float | None = None, tenant: str = ""
-    ) -> None:
+    def heard(self, job: str, instance: str, *, at: float, newest_at: float | None = None, tenant: str = "") -> None:
         self.said.append((*([tenant] if tenant else []), job, instance, at, newest_at))
 
     def left(self, job: str, instance: str, *, tenant: str = "") -> None:

@@ -26,12 +26,14 @@ from otelmon.storage.store import Storage
 from otelmon.testing.clock import FakeClock
 from tests.e2e.simulation import Simulation
 
+_ENVIRON = {"OTEL_SERVICE_NAME": "otelmon"}
+
 
 class ServerSimulation(Simulation):
     """`otelmon serve` without its sockets; a second one on the same folder and storage is the server restarted."""
 
     def __init__(self, config: Path, *, clock: FakeClock, disk: Storage | None = None) -> None:
-        super().__init__(config, clock=clock, disk=disk, environ={"OTEL_SERVICE_NAME": "otelmon"})
+        super().__init__(config, clock=clock, disk=disk, environ=_ENVIRON, serves=True)
         self.presence = Presences(interval_seconds=self.settings.interval_seconds, tenants=self.settings.serve.tenants)
         self.ingest = Ingest(faults=self.faults, attendance=self.presence)
         own = Collector(None, recorder=None, job="otelmon", instance="server", faults=self.faults)
@@ -47,7 +49,15 @@ class ServerSimulation(Simulation):
 class Wire(Client):
     """A client's connection, which a test can cut."""
 
-    def __init__(self, server: ServerSimulation, app: Path, instance: str, hand_over: HandOver | None = None) -> None:
+    def __init__(
+        self,
+        server: ServerSimulation,
+        app: Path,
+        instance: str,
+        hand_over: HandOver | None = None,
+        *,
+        tenant: str = "",
+    ) -> None:
         settings = load_settings(app, environ={"OTEL_SERVICE_NAME": "shop", "HOME": "/"}, directory=app.parent)
         self.hand_over = hand_over or HandOver(server="server", interval_seconds=15.0, lookbacks=dict)
         super().__init__(
@@ -60,16 +70,17 @@ class Wire(Client):
         self._instance = instance
         self.server = server
         self.cut = False
+        self._tenant = tenant
 
     def _ask(self, method: str, url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> object:
         del headers
         if self.cut or self.server.down:
             raise StateError("the network is cut")
         if method == "POST":
-            self.server.ingest.take(gzip.decompress(body), at=self.server.clock.now())
+            self.server.ingest.take(gzip.decompress(body), at=self.server.clock.now(), tenant=self._tenant)
             return None
         assert url.path == PAGED_PATH
-        status, answer = told(self.server.engine.incidents.values, lambda: "")(url.query.decode(), "")
+        status, answer = told(self.server.engine.incidents.values, lambda: "")(url.query.decode(), self._tenant)
         assert status == 200
         return json.loads(answer)
 
@@ -77,10 +88,10 @@ class Wire(Client):
 class ReplicaSimulation:
     """An instance that only measures and sends."""
 
-    def __init__(self, server: ServerSimulation, app: Path, instance: str) -> None:
+    def __init__(self, server: ServerSimulation, app: Path, instance: str, *, tenant: str = "") -> None:
         self.recorder = RequestRecorder(start_at=server.clock.now())
         self._collector = Collector(None, recorder=self.recorder, job="shop", instance=instance, faults=Faults())
-        self._wire = Wire(server, app, instance)
+        self._wire = Wire(server, app, instance, tenant=tenant)
         self._clock = server.clock
 
     def request(self, route: str = "/items", status: int = 200, *, seconds: float = 0.02, times: int = 1) -> None:
@@ -104,7 +115,9 @@ class ReplicaSimulation:
 class AppSimulation(Simulation):
     """An app with `endpoint:` set: it evaluates along, sends after each tick, and pages while the server is lost."""
 
-    def __init__(self, config: Path, server: ServerSimulation, *, disk: Storage | None = None) -> None:
+    def __init__(
+        self, config: Path, server: ServerSimulation, *, disk: Storage | None = None, tenant: str = ""
+    ) -> None:
         super().__init__(config, clock=server.clock, disk=disk)
         hand_over = HandOver(
             server="server",
@@ -112,7 +125,7 @@ class AppSimulation(Simulation):
             lookbacks=lookbacks(lambda: self.settings),
         )
         self.engine.mutes = hand_over
-        self.wire = Wire(server, config, "web-1/7", hand_over)
+        self.wire = Wire(server, config, "web-1/7", hand_over, tenant=tenant)
 
     def tick(self, *, deliver: bool = True) -> None:
         """A tick, and what follows it."""
