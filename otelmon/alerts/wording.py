@@ -10,13 +10,21 @@ from otelmon.labels import Labels
 from otelmon.promql.evaluation import Element, Failed
 from otelmon.promql.query import Query
 from otelmon.rules.template import Surroundings, expand
-from otelmon.window.window import Window
+from otelmon.window.view import Readable
 
 
 def wording(
-    window: Window, *, at: float, external_labels: Mapping[str, str] | None = None, external_url: str = ""
+    window: Readable,
+    *,
+    at: float,
+    external_labels: Mapping[str, str] | None = None,
+    external_url: str = "",
+    given: Mapping[str, str] | None = None,
 ) -> Expand:
-    """What expands templates at unix second ``at``; one that fails leaves its text and says why."""
+    """What expands templates at unix second ``at``; one that fails leaves its text and says why.
+
+    ``given`` are labels that templates find beside those of the series.
+    """
 
     def query(text: str) -> tuple[Element, ...]:
         try:
@@ -30,7 +38,7 @@ def wording(
     around = Surroundings(query=query, at=at, external_labels=external_labels or {}, external_url=external_url)
 
     def expanded(text: str, labels: Labels, value: float) -> str:
-        result = expand(text, labels, value, around)
+        result = expand(text, labels.with_labels(given) if given else labels, value, around)
         return f"{text} (template: {result.error})" if result.error else result.text
 
     return expanded

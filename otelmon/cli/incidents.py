@@ -44,12 +44,17 @@ def list_incidents(
         typer.echo("no incidents")
         return
     now = datetime.now(UTC)
+    tenants = settings.serve.tenants
+    headings: tuple[str, ...] = _HEADINGS
     rows = [_row(incident, now) for incident in found]
+    if tenants.several and any(tenants.of(incident.lead.labels) for incident in found):
+        headings = (*headings, "tenant")
+        rows = [(*row, tenants.of(each.lead.labels)) for row, each in zip(rows, found, strict=True)]
     if not Console().is_terminal:
-        _print_lines(rows)
+        _print_lines([headings, *rows])
         return
     table = Table(box=None, pad_edge=False)
-    for heading in _HEADINGS:
+    for heading in headings:
         table.add_column(heading)
     for row in rows:
         table.add_row(*map(Text, row))
@@ -87,7 +92,7 @@ def _print_lines(rows: list[tuple[str, ...]]) -> None:
     """Into a pipe: one line an incident, however long, so that grep and awk can read it. Cells are apart by two blanks
     at least, and an empty one is a dash.
     """
-    lines = [_HEADINGS, *(tuple(cell or "-" for cell in row) for row in rows)]
+    lines = [tuple(cell or "-" for cell in row) for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))

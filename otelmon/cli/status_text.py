@@ -84,7 +84,8 @@ def _incidents(said: Mapping[str, Any], at: float) -> Iterator[Line]:
     for each in incidents[:_MOST]:
         who = f"acknowledged by {one_line(each['acknowledged_by'])}" if each["acknowledged_by"] else "nobody has it"
         state = "muted" if each["firing"] and not each["visible"] else who
-        title = one_line(each["title"]) + (f" ({each['firing']} alerts)" if each["firing"] > 1 else "")
+        title = one_line(each["title"]) + (f" of {each['tenant']}" if each.get("tenant") else "")
+        title += f" ({each['firing']} alerts)" if each["firing"] > 1 else ""
         cells = (each["id"], each["severity"], title, _lasted(at - each["since"]), state)
         rows.append((_mark(each["severity"], quiet=not each["visible"]), cells))
     yield from _table(rows)
@@ -174,10 +175,8 @@ def _rules(rules: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
     if broken:
         yield "!", f"{len(broken)} of {len(rules)} rules cannot be evaluated"
         for each in broken[:_MOST]:
-            yield (
-                "!",
-                f"  {one_line(each['name'])} ({one_line(each['file'])}:{each['line']}): {_reason(each['problem'])}",
-            )
+            name = one_line(each["name"]) + (f" of {each['tenant']}" if each.get("tenant") else "")
+            yield "!", f"  {name} ({one_line(each['file'])}:{each['line']}): {_reason(each['problem'])}"
         yield from _rest(len(broken))
 
 

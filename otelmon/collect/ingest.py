@@ -21,6 +21,7 @@ from otelmon.collect.wire import WireReader
 from otelmon.faults import Faults
 from otelmon.labels import Labels
 from otelmon.sample import Sample
+from otelmon.tenants import TENANT
 
 _SWEEPS = 16
 
@@ -36,13 +37,14 @@ class Attendance(Protocol):
         at: float,
         newest_at: float | None = None,
         interval_seconds: float | None = None,
+        tenant: str = "",
     ) -> None:
         """A request of this instance came at ``at``; ``newest_at`` is the time of its newest point, if it has one.
 
         ``interval_seconds`` is how often it sends, where it says so.
         """
 
-    def left(self, job: str, instance: str) -> None:
+    def left(self, job: str, instance: str, *, tenant: str = "") -> None:
         """This instance said farewell: it was stopped by intent."""
 
 
@@ -121,15 +123,17 @@ class Ingest:
         if self._attendance is not None:
             for sender in senders:
                 job, instance = sender.identity["job"], sender.identity["instance"]
+                tenant = sender.identity.get(TENANT, "")
                 self._attendance.heard(
                     job,
                     instance,
                     at=at,
                     newest_at=sender.newest / SECOND or None,
                     interval_seconds=sender.interval_seconds,
+                    tenant=tenant,
                 )
                 if sender.number in left:
-                    self._attendance.left(job, instance)
+                    self._attendance.left(job, instance, tenant=tenant)
 
     def collect(self, at: float) -> Sequence[Sample]:
         """What came since the last call, each sample at its own time. Never raises."""

@@ -21,6 +21,7 @@ from typing import Any
 from otelmon.collect.rhythm import GAPS, LONGEST_SECONDS, rhythm
 from otelmon.labels import METRIC_NAME, Labels
 from otelmon.sample import STALE, Sample
+from otelmon.tenants import TENANT
 
 UP = "otelmon_instance_up"
 SILENCE = "otelmon_instance_silence_intervals"
@@ -92,9 +93,13 @@ class Presence:
     ``interval_seconds`` is how often `samples` is asked: no instance's interval is taken for shorter. An instance that
     fell silent is forgotten after ``forget_seconds``, and there are ``most`` at most; beyond them ``refused`` counts.
     ``look_at`` is when `fall_silent` has something to find at the earliest.
+    ``tenant`` is whose they all are, a label of every metric unless empty.
     """
 
-    def __init__(self, *, interval_seconds: float, forget_seconds: float = 86_400.0, most: int = 10_000) -> None:
+    def __init__(
+        self, *, interval_seconds: float, forget_seconds: float = 86_400.0, most: int = 10_000, tenant: str = ""
+    ) -> None:
+        self._tenant = tenant
         self.refused = 0
         self.look_at = -math.inf
         self._least = interval_seconds
@@ -315,7 +320,7 @@ class Presence:
         for who, each in self._instances.items():
             series = self._series.get(who)
             if series is None:
-                series = self._series[who] = _series_of(*who)
+                series = self._series[who] = _series_of(*who, self._tenant)
             values = (float(not each.silent), each.silence(at), each.heard_at, each.delay_seconds)
             # A gauge of what was sent long ago says nothing; late is who sends.
             live = series[:-1] if each.silent else series
@@ -334,7 +339,7 @@ class Presence:
         for job, count in counts.items():
             labels = self._jobs.get(job)
             if labels is None:
-                labels = self._jobs[job] = Labels({METRIC_NAME: INSTANCES, "job": job})
+                labels = self._jobs[job] = Labels({METRIC_NAME: INSTANCES, "job": job, TENANT: self._tenant})
             yield Sample(labels=labels, at=at, value=float(count))
         for job in [job for job in self._jobs if job not in counts]:
             yield Sample(labels=self._jobs.pop(job), at=at, value=STALE)
@@ -351,7 +356,8 @@ def _successor(before: _Instance, candidates: list[_Instance]) -> _Instance | No
     return candidates.pop(index) if index < len(candidates) else None
 
 
-def _series_of(job: str, instance: str) -> tuple[Labels, ...]:
+def _series_of(job: str, instance: str, tenant: str) -> tuple[Labels, ...]:
     return tuple(
-        Labels({METRIC_NAME: name, "job": job, "instance": instance}) for name in (UP, SILENCE, LAST_SEEN, DELAY)
+        Labels({METRIC_NAME: name, "job": job, "instance": instance, TENANT: tenant})
+        for name in (UP, SILENCE, LAST_SEEN, DELAY)
     )

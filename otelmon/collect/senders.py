@@ -14,6 +14,7 @@ from otelmon.collect.limits import IngestLimits, MalformedError
 from otelmon.collect.names import Kind, label_set, metric_name
 from otelmon.collect.translate import instance_of, job_of, target_info
 from otelmon.labels import Labels
+from otelmon.tenants import TENANT
 
 FAREWELL = "otelmon_running"
 """A gauge of a client: 1 while it runs, 0 in what it sends last when it is stopped by intent."""
@@ -144,8 +145,8 @@ class Sender:
         self.interval_seconds = _seconds(attributes.get(INTERVAL))
         described = target_info({key: each for key, each in attributes.items() if key != INTERVAL}, self.identity)
         if tenant:
-            self.identity["tenant"] = tenant
-        self.info = None if described is None else described.series[0].with_labels({"tenant": tenant})
+            self.identity[TENANT] = tenant
+        self.info = None if described is None else described.series[0].with_label(TENANT, tenant)
         self.number = number
         self.newest = 0
         self.heard = 0

@@ -26,6 +26,7 @@ from otelmon.config.serve import DEFAULT_MAX_SERIES as SERVER_MAX_SERIES
 from otelmon.config.serve import read_serve
 from otelmon.config.settings import DEFAULT_INTERVAL_SECONDS, DEFAULT_MAX_SERIES, DISCORD, LOG, PagingMode, Settings
 from otelmon.config.sources import read_probes, read_redis
+from otelmon.config.tenants import check_tenants
 from otelmon.document.fields import Problems, as_boolean, set_fields
 from otelmon.document.load import read_document
 from otelmon.document.model import Scalar, Section, Value, describe, is_empty
@@ -121,6 +122,7 @@ class _Reader:
         groups += expand_slos(slos, self.problems, interval_seconds=interval)
         rule_files, file_groups = self.rule_files(base)
         self.refuse_taken_names(groups, file_groups)
+        check_tenants(fields, (*groups, *file_groups), tuple(serve.tokens), self.problems)
         notifiers = read_notifiers(fields, self.problems)
         names = self.written_names("notifiers")
         team = self.team((DISCORD, LOG, *names))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from otelmon.document.fields import Fields, Problems, as_boolean, set_fields
 from otelmon.document.model import Scalar, Section, describe, is_empty
+from otelmon.tenants import Tenants
 
 DEFAULT_NAME = "otelmon"
 """What a server calls itself, in the labels of its own metrics and in its state directory."""
@@ -70,6 +71,11 @@ class ServeSettings(BaseModel):
     tls: ServeTlsSettings | None = None
     max_body_bytes: int | None = None
     forget_seconds: float = DEFAULT_FORGET_SECONDS
+
+    @property
+    def tenants(self) -> Tenants:
+        """Whose the tokens are."""
+        return Tenants(names=tuple(self.tokens))
 
 
 def read_serve(fields: Fields | None, base: Path, problems: Problems) -> ServeSettings:

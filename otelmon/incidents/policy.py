@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from otelmon.incidents.inhibit import BUILT_IN, Inhibition
@@ -23,8 +23,8 @@ class Policy:
     Alerts with the same values of the labels ``group_by`` are one incident. One that fires again within
     ``reopen_within`` of its resolution is reopened. An acknowledged incident that still fires is triggered again after
     ``ack_timeout`` (None: never); one that nobody acknowledges is repeated after ``repeat_every`` by severity. Beyond
-    ``storm_after`` new incidents of a service within ``storm_within`` the rest share one page. A silence that hides
-    something is announced ``silence_notice`` before it ends.
+    ``storm_after`` new incidents of a service (the same values of ``storm_by``) within ``storm_within`` the rest share
+    one page. A silence that hides something is announced ``silence_notice`` before it ends.
     """
 
     group_by: tuple[str, ...] = ("job", "alertname")
@@ -32,6 +32,20 @@ class Policy:
     reopen_within: timedelta = timedelta(minutes=10)
     ack_timeout: timedelta | None = timedelta(hours=1)
     repeat_every: Mapping[Severity, timedelta | None] = field(default_factory=lambda: dict(REPEAT_EVERY))
+    storm_by: tuple[str, ...] = ("job",)
     storm_after: int = 5
     storm_within: timedelta = timedelta(minutes=1)
     silence_notice: timedelta = timedelta(minutes=15)
+
+    def apart(self, label: str) -> Policy:
+        """The same for alerts of which those with different values of a label have nothing to do with each other."""
+        return replace(
+            self,
+            group_by=_with(self.group_by, label),
+            storm_by=_with(self.storm_by, label),
+            inhibitions=tuple(replace(each, equal=_with(each.equal, label)) for each in self.inhibitions),
+        )
+
+
+def _with(names: tuple[str, ...], label: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*names, label)))

@@ -33,14 +33,14 @@ class Gate:
     taken: set[str]
     storms: dict[str, Incident]
     """The open storms, by id."""
-    pages: Counter[str]
+    pages: Counter[Labels]
     """How many new incidents of each service were paged lately, for themselves."""
     begun: set[str] = field(default_factory=set)
     joined: Counter[str] = field(default_factory=Counter)
 
     def storm_of(self, incident: Incident) -> str:
         """The storm that a new incident joins; empty where it pages for itself."""
-        service = incident.service
+        service = _service(incident, self.policy)
         raging = next((id_ for id_, storm in self.storms.items() if self._takes(storm, service)), None)
         if raging is None and self.pages[service] < self.policy.storm_after:
             self.pages[service] += 1
@@ -54,11 +54,11 @@ class Gate:
         """Whether new incidents join it still."""
         return storm.joined_at is not None and self.at - storm.joined_at < self.policy.storm_within
 
-    def _takes(self, storm: Incident, service: str) -> bool:
-        return storm.service == service and (storm.id in self.begun or self.is_raging(storm))
+    def _takes(self, storm: Incident, service: Labels) -> bool:
+        return _service(storm, self.policy) == service and (storm.id in self.begun or self.is_raging(storm))
 
-    def _begin(self, service: str, severity: Severity) -> str:
-        labels = Labels({"alertname": STORM, "job": service})
+    def _begin(self, service: Labels, severity: Severity) -> str:
+        labels = service.with_label("alertname", STORM)
         id_ = incident_id(labels, self.at, self.taken)
         self.taken.add(id_)
         self.begun.add(id_)
@@ -68,7 +68,7 @@ class Gate:
             state=AlertState.FIRING,
             active_at=self.at,
             fired_at=self.at,
-            series=labels.only(("job",)),
+            series=service,
             value=0.0,
         )
         self.storms[id_] = Incident(
@@ -82,16 +82,20 @@ class Gate:
         return id_
 
 
-def paged_lately(incidents: Iterable[Incident], policy: Policy, at: datetime) -> Counter[str]:
+def paged_lately(incidents: Iterable[Incident], policy: Policy, at: datetime) -> Counter[Labels]:
     """How many incidents of each service began to page for themselves within the time of a storm."""
     return Counter(
-        incident.service
+        _service(incident, policy)
         for incident in incidents
         if incident.first_paged_at is not None
         and not incident.is_storm
         and not incident.storm
         and at - incident.first_paged_at < policy.storm_within
     )
+
+
+def _service(incident: Incident, policy: Policy) -> Labels:
+    return incident.alerts[0].labels.only(policy.storm_by)
 
 
 def weather(

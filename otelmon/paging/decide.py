@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from otelmon.alerts.model import Alert
 from otelmon.incidents.model import NEW_MESSAGE, Cause, Change, Incident, Telling
 from otelmon.incidents.silence import SilenceNotice
 from otelmon.oncall.call import Call
@@ -57,12 +58,21 @@ def decide_notices(notices: Iterable[SilenceNotice], *, routing: Routing, about:
             incident_id=notice.silence.id,
             reason=PageReason.SILENCE_ENDING,
             target=target,
-            message=notice_message(notice, about=about),
+            message=notice_message(replace(notice, hidden=hidden), about=about),
             due_at=notice.silence.noticed_at or notice.silence.created_at,
         )
         for notice in notices
-        for target in routing.readers(alert.labels for alert in notice.hidden)
+        for target, hidden in _by_reader(notice.hidden, routing).items()
     )
+
+
+def _by_reader(alerts: Iterable[Alert], routing: Routing) -> Mapping[str, tuple[Alert, ...]]:
+    """What each notifier is told of: nobody hears of others' alerts by a silence that happens to hide both."""
+    found: dict[str, tuple[Alert, ...]] = {}
+    for alert in alerts:
+        for target in routing.readers(alert.labels):
+            found[target] = (*found.get(target, ()), alert)
+    return found
 
 
 def page_id(incident_id: str, reason: PageReason, action: PageAction, target: str, number: int = 1) -> str:

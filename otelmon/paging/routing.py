@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from otelmon.incidents.model import NEW_MESSAGE, Incident
@@ -74,10 +74,9 @@ class Routing:
             route = replace(route, targets=others if self.pages and others else route.targets)
         return route
 
-    def readers(self, labels: Iterable[Labels]) -> tuple[str, ...]:
-        """The notifiers that people read, of those that alerts with these labels are paged to."""
-        names = dict.fromkeys(name for each in labels for name in self._by_labels(each).targets)
-        return tuple(name for name in names if name not in self.machines)
+    def readers(self, labels: Labels) -> tuple[str, ...]:
+        """The notifiers that people read, of those that an alert with these labels is paged to."""
+        return tuple(name for name in self._by_labels(labels).targets if name not in self.machines)
 
     def _by_labels(self, labels: Labels) -> Route:
         if not self.pages:

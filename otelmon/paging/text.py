@@ -19,6 +19,7 @@ from otelmon.paging.model import Field, Message, PagedAlert
 from otelmon.paging.values import format_span, format_value, format_value_and_bound
 from otelmon.rules.model import Severity, Unit
 from otelmon.rules.runbooks import not_served, own_runbooks, runbook_link
+from otelmon.tenants import NOBODY, TENANT, Tenants
 
 # How a rule calls its measure in a title: "Response time p95".
 TITLE_ANNOTATION = "title"
@@ -72,7 +73,8 @@ class Context:
     for an incident's id, how it is acknowledged; ``acknowledge_link`` gives the address of the page where an incident
     is acknowledged, in a message of this instant (empty: there is no such page). ``repeat_every`` says, by severity,
     when people are told again of an incident that nobody acknowledges; ``newest_error`` gives the address of the
-    application's newest error since an instant, where errors are tracked (empty: there is none).
+    application's newest error since an instant, where errors are tracked (empty: there is none). Of several ``tenants``
+    a page says whose it is.
     """
 
     service: str
@@ -85,6 +87,11 @@ class Context:
     acknowledge_link: AcknowledgeLink = no_link
     repeat_every: Mapping[Severity, timedelta | None] = field(default_factory=dict)
     newest_error: Callable[[datetime], str] = no_error
+    tenants: Tenants = NOBODY
+
+    def is_said(self, label: str) -> bool:
+        """Whether a page says the value of a label elsewhere, or has no need to: whose it is, where any."""
+        return label in _SAID_ELSEWHERE or (label == TENANT and bool(self.tenants))
 
 
 # How a new message begins that is not an incident's first.
@@ -249,7 +256,7 @@ def _headline(alert: Alert) -> str:
 
 def _place(alert: Alert, about: Context) -> str:
     """Such as "for /checkout on shop, production": what tells the series from its siblings, then where it runs."""
-    own = [value for name, value in alert.series.items() if name not in _SAID_ELSEWHERE]
+    own = [value for name, value in alert.series.items() if not about.is_said(name)]
     which = f"for {', '.join(own)} " if 0 < len(own) <= _MOST_IN_TITLE else ""
     where = ", ".join(part for part in (_service(alert.labels, about), about.environment) if part)
     return f"{which}on {where}"
@@ -283,6 +290,7 @@ def _fields(incident: Incident, alert: Alert, about: Context, escalated: tuple[F
         for each in incident.evidence
     ]
     fields += [
+        Field(name="Tenant", value=about.tenants.of(alert.labels) if about.tenants.several else ""),
         Field(name="Service", value=_service(alert.labels, about)),
         Field(name="Environment", value=about.environment),
         Field(name="Instance", value=alert.labels.get("instance") or about.instance),
@@ -302,5 +310,5 @@ def _fields(incident: Incident, alert: Alert, about: Context, escalated: tuple[F
     if error := about.newest_error(incident.triggered_at - _ERRORS_BEFORE):
         fields.append(Field(name="Newest error", value="Open in Sentry", link=error))
     fields += [Field(name=name, value=value) for name, value in alert.context.items()]
-    fields += [Field(name=name, value=value) for name, value in alert.labels.items() if name not in _SAID_ELSEWHERE]
+    fields += [Field(name=name, value=value) for name, value in alert.labels.items() if not about.is_said(name)]
     return tuple(field for field in fields if field.value)

@@ -38,7 +38,7 @@ from otelmon.promql.resets import OF_TOTALS, warn_of_conflicts
 from otelmon.promql.subquery import stepped
 from otelmon.promql.vector import EvaluationError, Histograms, Matrix, Vector, single
 from otelmon.window.selection import Selection
-from otelmon.window.window import Window
+from otelmon.window.view import Readable
 
 SUBQUERY_STEP_SECONDS = 60.0
 """The step of a subquery that gives none (Prometheus: the global evaluation interval)."""
@@ -83,7 +83,7 @@ class Evaluator:
 
     def __init__(
         self,
-        window: Window,
+        window: Readable,
         parts: Mapping[int, Part],
         *,
         start: float,

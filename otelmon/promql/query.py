@@ -15,7 +15,7 @@ from otelmon.promql.evaluate import MOST_SAMPLES, SUBQUERY_STEP_SECONDS, Evaluat
 from otelmon.promql.evaluation import Element, Evaluation, Failed
 from otelmon.promql.parse import parse
 from otelmon.promql.vector import EvaluationError, Vector, check_result, single
-from otelmon.window.window import Window
+from otelmon.window.view import Readable
 
 
 class Query:
@@ -44,7 +44,7 @@ class Query:
         self._parts = {id(node): _part(node) for node in walk(self.expr)}
         self._selectors = selectors(self.expr)
 
-    def evaluate(self, window: Window, at: float) -> Evaluation | Failed:
+    def evaluate(self, window: Readable, at: float) -> Evaluation | Failed:
         """The value at an instant in unix seconds; a scalar is one element without labels."""
         evaluator = self.evaluator(window, start=at, end=at)
         try:
@@ -69,7 +69,11 @@ class Query:
         except RecursionError:
             return Failed(reason="the expression is nested too deeply")
 
-    def evaluator(self, window: Window, *, start: float, end: float, step: float = 0.0) -> Evaluator:
+    def selects(self, window: Readable) -> bool:
+        """Whether any of its selectors finds a series."""
+        return any(window.selection(selector.matchers).series_count for selector in self._selectors)
+
+    def evaluator(self, window: Readable, *, start: float, end: float, step: float = 0.0) -> Evaluator:
         """An evaluator for a range query from ``start`` to ``end``; hand it to ``value`` for each step."""
         return Evaluator(
             window,

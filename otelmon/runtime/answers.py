@@ -22,9 +22,9 @@ from otelmon.promql.unmatched import unmatched
 from otelmon.rules.model import AlertingRule
 from otelmon.runtime.delivery import Delivery
 from otelmon.runtime.engine import Engine
-from otelmon.runtime.evaluate import WatchedRule
 from otelmon.runtime.reload import Reloader
 from otelmon.runtime.vitals import Vitals
+from otelmon.runtime.watched import WatchedRule
 from otelmon.window.window import Window
 
 Plain = dict[str, Any]
@@ -208,6 +208,7 @@ def _rule(watched: WatchedRule, window: Window) -> Plain:
         "kind": "alert" if isinstance(rule, AlertingRule) else "record",
         "file": rule.origin.file,
         "line": rule.origin.line,
+        "tenant": watched.tenant or "",
         "expr": rule.text,
         "pending": sum(state is AlertState.PENDING for state in states),
         "firing": sum(state is AlertState.FIRING for state in states),

@@ -51,6 +51,7 @@ from otelmon.runtime.tracking import newest_error
 from otelmon.server.links import Links
 from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
+from otelmon.tenants import NOBODY, TENANT
 from otelmon.window.window import Window
 
 _Changed = TypeVar("_Changed")
@@ -107,6 +108,7 @@ def assemble(
         pictures = make_pictures(settings) if pages else None
         notifiers = make_notifiers(settings, clock, pictures)
         journal = Journal(member.disk, memory, faults)
+        tenants = settings.serve.tenants if member.serves else NOBODY
         engine = Engine(
             collector=member.collector,
             window=window_for(
@@ -117,6 +119,7 @@ def assemble(
                 interval_seconds=settings.interval_seconds,
                 faults=faults,
                 about=Labels({"job": settings.service, "instance": settings.instance}),
+                tenants=tenants,
             ),
             disk=member.disk,
             journal=journal,
@@ -126,10 +129,11 @@ def assemble(
             sample_host=sample_host,
             current_team=CurrentTeam(settings.team, member.disk, faults),
             shifts=ShiftTeller(settings.notices, faults),
-            policy=settings.policy,
+            policy=settings.policy.apart(TENANT) if tenants else settings.policy,
             continues=member.begin_term(),
             mutes=member.mutes,
             lookout=member.lookout,
+            tenants=tenants,
         )
         figures = IncidentMetrics(pipeline.meter, lambda: engine.team.people, faults=faults)
         events = _events(pipeline, member.log_export, clock, faults)
@@ -286,6 +290,7 @@ def about(settings: Settings, acknowledge_link: AcknowledgeLink = no_link, *, of
         acknowledge_link=acknowledge_link,
         repeat_every=settings.policy.repeat_every,
         newest_error=newest_error(settings),
+        tenants=settings.serve.tenants if of_others else NOBODY,
     )
 
 

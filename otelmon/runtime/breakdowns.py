@@ -11,6 +11,7 @@ from otelmon.promql.evaluation import Evaluation, Failed
 from otelmon.promql.query import Query
 from otelmon.rules.breakdown import before_seconds
 from otelmon.runtime.evidence import Question
+from otelmon.runtime.tenanted import part_of
 
 if TYPE_CHECKING:
     from otelmon.runtime.engine import Engine
@@ -32,15 +33,16 @@ class BreakdownSource:
             if self._monotonic() >= question.deadline:
                 return
             query = Query(breakdown.expr)
-            now = self._evaluated(query, question.at)
+            now = self._evaluated(query, question, question.at)
             before = None
             if breakdown.share_of:
-                before = self._evaluated(query, question.at - before_seconds(breakdown))
+                before = self._evaluated(query, question, question.at - before_seconds(breakdown))
             finding = None if now is None else breakdown_finding(breakdown, question.alert, now, before)
             if finding is not None:
                 yield finding
 
-    def _evaluated(self, query: Query, at: float) -> Evaluation | None:
+    def _evaluated(self, query: Query, question: Question, at: float) -> Evaluation | None:
         with self._engine.held() as engine:
-            evaluation = query.evaluate(engine.window, at)
+            tenant = engine.tenants.of(question.alert.labels) if engine.tenants else None
+            evaluation = query.evaluate(part_of(engine.window, tenant), at)
         return None if isinstance(evaluation, Failed) else evaluation

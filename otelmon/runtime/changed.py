@@ -76,10 +76,15 @@ class ChangedSource:
     def findings(self, question: Question) -> Iterator[Finding]:
         """One finding with a line for each change, the latest first."""
         since = question.alert.active_at
-        told = [(noted.at, _said(noted)) for noted in self._notes.all() if noted.kind is not NotedKind.FIRST_SEEN]
+        tenants = self._engine.tenants
+        # A deploy that is noted here names nobody: with several it may be another's.
+        untold = {NotedKind.FIRST_SEEN, *([NotedKind.DEPLOY] if tenants.several else [])}
+        told = [(noted.at, _said(noted)) for noted in self._notes.all() if noted.kind not in untold]
         lines = [(at, text) for at, text in told if since - _CHANGES_WITHIN <= at <= _until(question)]
         for incident in self._engine.known_incidents:
             if incident.id == question.incident.id or incident.is_storm:
+                continue
+            if tenants.of(incident.lead.labels) != tenants.of(question.alert.labels):
                 continue
             fired = [
                 (alert.fired_at, _alert(alert))

@@ -35,7 +35,7 @@ from otelmon.paging.model import Page
 from otelmon.paging.routing import Routing, routed
 from otelmon.paging.text import Context
 from otelmon.rules.model import Group
-from otelmon.runtime.evaluate import Alerts, RuleResults, RuleRunner
+from otelmon.runtime.evaluate import RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.lookout import Lookout
 from otelmon.runtime.member import Mutes
@@ -43,8 +43,11 @@ from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
 from otelmon.runtime.source import Source
 from otelmon.runtime.team import CurrentTeam
+from otelmon.runtime.tenanted import parted, shared
+from otelmon.runtime.watched import Alerts
 from otelmon.sample import Sample, is_stale
 from otelmon.storage.store import Request, Storage
+from otelmon.tenants import NOBODY, Tenants
 from otelmon.window.window import Window
 
 # Two snapshots within so many seconds share one collection, so that a busy caller does not fill the window.
@@ -71,7 +74,8 @@ class Engine:
     out, for ``take_requests``. Instants are unix seconds, as the clock gives them; each must be later than the one
     before. ``current_team`` gives the ``team`` of each tick, ``shifts`` tells people of theirs. ``continues`` is
     whether the counts that are collected go on from those of a process that evaluated before. ``mutes`` gives silences
-    of the moment, by id, that nobody has written. ``lookout`` sees between ticks who falls silent.
+    of the moment, by id, that nobody has written. ``lookout`` sees between ticks who falls silent. ``tenants``
+    are those that share it, whose incidents the ``policy`` keeps apart.
     """
 
     collector: Source
@@ -91,6 +95,7 @@ class Engine:
     continues: bool = False
     mutes: Mutes = lambda *_: {}
     lookout: Lookout | None = None
+    tenants: Tenants = NOBODY
     on_transitions: Callable[[Sequence[Transition]], None] = lambda _: None
     by_hand: deque[ByHand] = field(default_factory=deque)
     evidence: deque[Evidence] = field(default_factory=deque)
@@ -126,20 +131,26 @@ class Engine:
             return
         try:
             restored = self.disk.restore()
-            if restored.saved_at is None:
+            saved_at = restored.saved_at
+            if saved_at is None:
                 return
+            since, lasting_since = at - self.window.retention_seconds, at - self.window.longest_seconds
+            saved = self.disk.samples(since, lasting_since=lasting_since)
+            if self.tenants:
+                saved = shared(saved, self.tenants, own_job=self.about.service)
+            known: set[Labels] = set()
+            self.window.append(_noted(known, (sample for sample in saved if sample.at < at)))
+            restored, given = parted(restored, self.tenants, own_job=self.about.service, window=self.window)
+            self._rewrite = bool(given)
             self._incidents, self._known_ids = restored.incidents, restored.known_ids
             self._recent, self._silences = restored.recent, restored.silences
             self._escalations = restored.escalations
             self.shifts.told = restored.told
-            removed = self.rules.restore(restored.alerts, saved_at=restored.saved_at, at=at)
-            since, lasting_since = at - self.window.retention_seconds, at - self.window.longest_seconds
-            saved = self.disk.samples(since, lasting_since=lasting_since)
-            known: set[Labels] = set()
-            self.window.append(_noted(known, (sample for sample in saved if sample.at < at)))
+            removed = self.rules.restore(restored.alerts, saved_at=saved_at, at=at)
+            removed = replace(removed, alerts={**given, **removed.alerts})
             self.rules.resume(self.window)
             if self.continues:
-                self.collector.resume(known, min(restored.saved_at.timestamp(), at))
+                self.collector.resume(known, min(saved_at.timestamp(), at))
             self._conclude(at, removed, ())
         except StateError as error:
             self.faults.add("state", f"the state of the last run cannot be read: {error}")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from otelmon.alerts.identity import ALERT_NAME
 from otelmon.alerts.manual import expire, manual_step
-from otelmon.alerts.model import Alert, Transition
+from otelmon.alerts.model import Transition
 from otelmon.alerts.restore import restore, shift
 from otelmon.alerts.step import remove, step
 from otelmon.alerts.wording import wording
@@ -19,52 +19,23 @@ from otelmon.errors import PromQLError
 from otelmon.faults import Faults
 from otelmon.labels import EMPTY_LABELS, METRIC_NAME, Labels
 from otelmon.matching import Matcher, MatchOperator
-from otelmon.promql.analyze import condition, lookbacks, metric_names
+from otelmon.promql.analyze import lookbacks, metric_names
 from otelmon.promql.ast import VectorSelector
-from otelmon.promql.evaluation import Condition, Evaluation, Failed
+from otelmon.promql.evaluation import Evaluation, Failed
 from otelmon.promql.parse import parse
-from otelmon.promql.query import Query
-from otelmon.rules.identity import rule_keys
 from otelmon.rules.model import AlertingRule, Group, RecordingRule, Rule
 from otelmon.rules.template import queries
-from otelmon.runtime.course import Course
+from otelmon.runtime.tenanted import part_of
+from otelmon.runtime.watched import Alerts, LastEvaluation, WatchedRule, watch_all
 from otelmon.sample import STALE, Sample
+from otelmon.tenants import NOBODY, TENANT, Tenants
 from otelmon.window.window import Window
 
-Alerts = Mapping[Labels, Alert]
 GroupKey = tuple[str, str]
 
 # Prometheus lets a restored pending alert wait 10 more minutes, for its scrapes to come in. Our window is restored too,
 # and an app restarts with each deploy: waiting each time would put off a long `for` for ever.
 _GRACE_SECONDS = 0.0
-
-
-@dataclass(slots=True, kw_only=True)
-class WatchedRule:
-    """A rule with its compiled query and the alerts (or recorded series) that it has now."""
-
-    key: str
-    rule: Rule
-    group: Group
-    query: Query
-    condition: Condition | None
-    resolve_when: Query | None = None
-    hold_restored_until: datetime | None = None
-    alerts: Alerts = field(default_factory=dict)
-    recorded: frozenset[Labels] = frozenset()
-    since: float | None = None  # unix seconds of the first evaluation of this expression
-    last: LastEvaluation | None = None
-    course: Course = field(default_factory=Course)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastEvaluation:
-    """How a rule fared when it was last evaluated, at unix second ``at``; ``problem`` is empty where all went well."""
-
-    at: float
-    took_seconds: float
-    selected_series: int
-    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,15 +61,21 @@ class RuleRunner:
         faults: Faults,
         monotonic: Callable[[], float] | None = None,
         about: Labels = EMPTY_LABELS,
+        tenants: Tenants = NOBODY,
     ) -> None:
-        """``about`` are the labels of every series (job, instance), for alerts that are put in by hand."""
+        """``about`` are the labels of every series (job, instance), for alerts that are put in by hand.
+
+        Where there are ``tenants``, each rule is evaluated for each of them, over what is theirs alone, and once for
+        what nobody's token brought.
+        """
+        self._tenants = tenants
         self._interval_seconds = interval_seconds
         self._faults = faults
         self._about = about
         self._monotonic = monotonic or SystemClock().monotonic
         self._due_at: dict[GroupKey, float] = {}
         self._recorded: list[Sample] = []
-        self._watched = _watch_all(groups, {})
+        self._watched = watch_all(groups, {}, tenants)
 
     @property
     def watched(self) -> Iterator[WatchedRule]:
@@ -116,7 +93,11 @@ class RuleRunner:
         for watched in self._alerting():
             if labels in watched.alerts:
                 return watched
-            if named is None and watched.rule.name == labels.get(ALERT_NAME):
+            if (
+                named is None
+                and watched.rule.name == labels.get(ALERT_NAME)
+                and watched.tenant in (None, self._tenants.of(labels))
+            ):
                 named = watched
         return named
 
@@ -126,7 +107,7 @@ class RuleRunner:
     def replace(self, groups: tuple[Group, ...], *, window: Window, at: float) -> RuleResults:
         """Take up other rules: a rule that stays (see ``rule_keys``) keeps its state, those that are gone resolve."""
         before = {watched.key: watched for watched in self.watched}
-        taken = _watch_all(groups, before)
+        taken = watch_all(groups, before, self._tenants)
         self._watched = taken
         gone = before.keys() - {watched.key for watched in self.watched}
         transitions: list[Transition] = []
@@ -195,7 +176,7 @@ class RuleRunner:
             latest = float("-inf")
             for watched in rules:
                 if isinstance(watched.rule, RecordingRule) and watched.rule.name in window.lasting:
-                    found = window.select(_recorded_by(watched.rule))
+                    found = part_of(window, watched.tenant).select(_recorded_by(watched.rule))
                     watched.recorded = frozenset(series.labels for series in found)
                     latest = max(latest, *(float(series.times[-1]) for series in found), float("-inf"))
             if group.interval_seconds and latest > float("-inf"):
@@ -207,11 +188,15 @@ class RuleRunner:
         watched.since = at if watched.since is None else watched.since
         selected, problem = 0, ""
         transitions: tuple[Transition, ...] = ()
+        part = part_of(window, watched.tenant)
         try:
-            evaluation = watched.query.evaluate(window, at - watched.group.query_offset_seconds)
+            if watched.is_of_others(part):
+                watched.last = LastEvaluation(at=at, took_seconds=0.0, selected_series=0, problem="")
+                return ()
+            evaluation = watched.query.evaluate(part, at - watched.group.query_offset_seconds)
             if isinstance(evaluation, Failed):
                 problem = evaluation.reason
-                self._faults.add(f"rule.{name}", f"the rule {name} cannot be evaluated: {problem}")
+                self._faults.add(watched.fault, f"the rule {name} cannot be evaluated: {problem}")
             else:
                 selected = evaluation.selected_series
             if isinstance(watched.rule, AlertingRule):
@@ -221,7 +206,7 @@ class RuleRunner:
             problem = problem or told
         except Exception as error:  # noqa: BLE001 (one rule's failure must not stop the others)
             problem = f"{type(error).__name__}: {error}"
-            self._faults.add(f"rule.{name}", f"the rule {name} failed", error)
+            self._faults.add(watched.fault, f"the rule {name} failed", error)
         watched.last = LastEvaluation(
             at=at, took_seconds=self._monotonic() - began, selected_series=selected, problem=problem
         )
@@ -231,14 +216,15 @@ class RuleRunner:
         self, watched: WatchedRule, rule: AlertingRule, evaluation: Evaluation | Failed, window: Window, at: float
     ) -> tuple[tuple[Transition, ...], str]:
         queried_at = at - watched.group.query_offset_seconds
+        part = part_of(window, watched.tenant)
         result = step(
             rule,
             watched.alerts,
             evaluation,
             at=_instant(at),
             condition=watched.condition,
-            resolving=None if watched.resolve_when is None else watched.resolve_when.evaluate(window, queried_at),
-            expand=wording(window, at=at),
+            resolving=None if watched.resolve_when is None else watched.resolve_when.evaluate(part, queried_at),
+            expand=wording(part, at=at, given={TENANT: watched.tenant} if watched.tenant else None),
             limit=watched.group.limit,
             hold_restored_until=watched.hold_restored_until,
             query_offset_seconds=watched.group.query_offset_seconds,
@@ -251,9 +237,9 @@ class RuleRunner:
         if isinstance(evaluation, Failed):
             return result.transitions, ""  # told already
         if result.problem:
-            self._faults.add(f"rule.{rule.name}", f"the rule {rule.name}: {result.problem}")
+            self._faults.add(watched.fault, f"the rule {rule.name}: {result.problem}")
         else:
-            self._faults.clear(f"rule.{rule.name}")
+            self._faults.clear(watched.fault)
         return result.transitions, result.problem or ""
 
     def _record(
@@ -268,10 +254,10 @@ class RuleRunner:
         }
         if watched.group.limit and len(values) > watched.group.limit:
             problem = f"it records {len(values)} series, limit {watched.group.limit}"
-            self._faults.add(f"rule.{rule.name}", f"the rule {rule.name}: {problem}")
+            self._faults.add(watched.fault, f"the rule {rule.name}: {problem}")
             values = {}
         else:
-            self._faults.clear(f"rule.{rule.name}")
+            self._faults.clear(watched.fault)
         ended = [Sample(labels=labels, at=at, value=STALE) for labels in watched.recorded - values.keys()]
         samples = [*(Sample(labels=labels, at=at, value=value) for labels, value in values.items()), *ended]
         window.append(samples)
@@ -282,7 +268,7 @@ class RuleRunner:
 
     def process(self, window: Window, name: str, value: float, context: Mapping[str, str], at: float) -> RuleResults:
         """Put a value through a rule's alert by hand; its texts may query the window."""
-        watched = next((each for each in self._alerting() if each.rule.name == name), None)
+        watched = next((each for each in self._alerting() if each.rule.name == name and not each.tenant), None)
         if watched is None or watched.condition is None or not isinstance(watched.rule, AlertingRule):
             return RuleResults()
         result = manual_step(
@@ -290,7 +276,7 @@ class RuleRunner:
             watched.alerts,
             value=value,
             condition=watched.condition,
-            expand=wording(window, at=at),
+            expand=wording(part_of(window, watched.tenant), at=at),
             context=context,
             at=_instant(at),
             about=self._about,
@@ -346,39 +332,6 @@ def _recorded_by(rule: RecordingRule) -> tuple[Matcher, ...]:
 def _group_key(group: Group) -> GroupKey:
     # As in Prometheus, two files may each have a group of one name.
     return group.origin.file, group.name
-
-
-def _watch_all(
-    groups: tuple[Group, ...], before: Mapping[str, WatchedRule]
-) -> tuple[tuple[Group, tuple[WatchedRule, ...]], ...]:
-    """Each group with its rules, which take up the state of the rule that had their key."""
-    return tuple(
-        (group, tuple(_watch(key, rule, group, before.get(key)) for key, rule in zip(keys, group.rules, strict=True)))
-        for group, keys in zip(groups, rule_keys(groups), strict=True)
-    )
-
-
-def _watch(key: str, rule: Rule, group: Group, before: WatchedRule | None) -> WatchedRule:
-    watched = _compiled(key, rule, group)
-    if before is not None:
-        if before.rule.text == rule.text:
-            watched.query, watched.since = before.query, before.since  # the query with its plans
-            watched.course = before.course
-        watched.alerts, watched.recorded, watched.last = before.alerts, before.recorded, before.last
-        watched.hold_restored_until = before.hold_restored_until
-    return watched
-
-
-def _compiled(key: str, rule: Rule, group: Group) -> WatchedRule:
-    wanted = rule.resolve_when if isinstance(rule, AlertingRule) else None
-    return WatchedRule(
-        key=key,
-        rule=rule,
-        group=group,
-        query=Query(rule.text),
-        condition=condition(rule.expr),
-        resolve_when=None if wanted is None or wanted.expr is None else Query(wanted.text),
-    )
 
 
 def _instant(at: float) -> datetime:

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, overload
 
-from otelmon.collect.presence import Presence
+from otelmon.collect.presences import Presences
 from otelmon.faults import Faults
 from otelmon.labels import Labels
 from otelmon.runtime.source import Source
@@ -45,7 +45,7 @@ class Fed(Protocol):
 class Fleet:
     """Collects the server's own metrics and those of its clients; see `otelmon.runtime.engine.Source`."""
 
-    def __init__(self, own: Source, fed: Fed, presence: Presence, *, state_dir: Path, faults: Faults) -> None:
+    def __init__(self, own: Source, fed: Fed, presence: Presences, *, state_dir: Path, faults: Faults) -> None:
         """``collects`` is whether this process evaluates; ``measured`` is what the last collection had of the server
         itself, and of who sends.
         """

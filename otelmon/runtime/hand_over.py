@@ -23,12 +23,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from otelmon.alerts.manual import MANUAL
+from otelmon.collect.presences import Presences
 from otelmon.faults import logger
 from otelmon.incidents.model import Incident
 from otelmon.incidents.silence import Silence
 from otelmon.labels import METRIC_NAME
 from otelmon.matching import Matcher, MatchOperator
 from otelmon.server.paged import paged_labels
+from otelmon.tenants import NOBODY, TENANT, Tenants
 from otelmon.window.window import Window
 
 MOST_FAILED = 3
@@ -123,9 +125,10 @@ class HandOver:
 class Claims:
     """The server's side: alerts that a client pages itself page nobody here."""
 
-    def __init__(self, is_up: Callable[[str, str], bool]) -> None:
-        """``is_up`` says whether the instance of a job still sends: a claim ends with who made it."""
-        self._is_up = is_up
+    def __init__(self, presence: Presences, tenants: Tenants = NOBODY) -> None:
+        """``presence`` says whether an instance still sends: a claim ends with who made it."""
+        self._presence = presence
+        self._tenants = tenants
 
     def __call__(self, window: Window, incidents: Mapping[str, Incident], at: float) -> Mapping[str, Silence]:  # noqa: ARG002
         """What mutes the engine's alerts at this instant, by id."""
@@ -133,11 +136,15 @@ class Claims:
         for series in window.select(_CLAIM_SERIES, start=at - _CLAIM_SECONDS):
             job, instance = str(series.labels.get("job", "")), str(series.labels.get("instance", ""))
             name = str(series.labels.get(_ALERT_LABEL, ""))
-            if name and float(series.values[-1]) == 1.0 and self._is_up(job, instance):
-                # A rule may sum its job away.
+            tenant = self._tenants.of(series.labels)
+            if name and float(series.values[-1]) == 1.0 and self._presence.is_up(job, instance, tenant=tenant):
+                # A rule may sum its job away, but never whose it is.
                 of_job = Matcher(name="job", operator=MatchOperator.REGEX, value=f"({_quoted(job)})?")
                 matchers = [_named([name], among=True), of_job, _by_rule()]
-                found |= _silence(f"{job}/{name}", matchers, f"{instance} pages it, from when it was cut off", at)
+                if tenant:
+                    matchers.append(Matcher(name=TENANT, operator=MatchOperator.EQUAL, value=tenant))
+                what = f"{tenant}/{job}/{name}" if tenant else f"{job}/{name}"
+                found |= _silence(what, matchers, f"{instance} pages it, from when it was cut off", at)
         return found
 
 

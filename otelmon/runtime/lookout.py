@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from otelmon.collect.presence import METRICS, SILENCE, SILENT_INTERVALS, Presence
+from otelmon.collect.presence import METRICS, SILENCE, SILENT_INTERVALS
+from otelmon.collect.presences import Presences
 from otelmon.promql.analyze import metric_names
 from otelmon.rules.model import AlertingRule
 from otelmon.sample import Sample
 
 if TYPE_CHECKING:
-    from otelmon.runtime.evaluate import RuleResults, RuleRunner, WatchedRule
+    from otelmon.runtime.evaluate import RuleResults, RuleRunner
+    from otelmon.runtime.watched import WatchedRule
     from otelmon.window.window import Window
 
 # The loop turns at least so often in an interval, and each second: by that it knows whether this process was awake.
@@ -33,7 +35,7 @@ class Lookout:
     """
 
     def __init__(
-        self, presence: Presence, tell: Callable[[float], Sequence[Sample]], *, interval_seconds: float
+        self, presence: Presences, tell: Callable[[float], Sequence[Sample]], *, interval_seconds: float
     ) -> None:
         self._presence = presence
         self._tell = tell

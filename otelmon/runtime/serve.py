@@ -21,7 +21,7 @@ from otelmon.collect.limits import IngestLimits, MalformedError, Taken
 from otelmon.collect.log_export import LogExport
 from otelmon.collect.otlp import Signal
 from otelmon.collect.pipeline import Pipeline, own_version
-from otelmon.collect.presence import Presence
+from otelmon.collect.presences import Presences
 from otelmon.config.settings import Settings
 from otelmon.errors import OtelmonError
 from otelmon.faults import logger
@@ -35,6 +35,7 @@ from otelmon.runtime.monitor import Monitor
 from otelmon.runtime.pages import own_pages
 from otelmon.runtime.startup import startup_line, startup_warnings
 from otelmon.runtime.switch import PagingDecision
+from otelmon.sample import Sample
 from otelmon.server.arrivals import Arrived, ReceiverSettings, Sink, TlsFiles
 from otelmon.server.exposition import exposition
 from otelmon.server.forward.forwarder import Forwarder
@@ -44,9 +45,12 @@ from otelmon.server.front import Figures, Listener, front
 from otelmon.server.paged import told
 from otelmon.server.process.process import Process
 from otelmon.server.receiver import Receiver
+from otelmon.tenants import TENANT
 
 _LOOK_SECONDS = 0.1
 _DRAIN_SECONDS = 5.0
+# Labels of what is measured of one tenant: of who sends, and of the states of alerts.
+_OF_TENANTS = (TENANT, f"otelmon_alert_label_{TENANT}")
 # More than the forwarder takes for what it still sends.
 _FORWARD_SECONDS = 30.0
 
@@ -71,7 +75,11 @@ class Server:
         self._receiver: Receiver | None = None
         self._monitor = Monitor(settings, paging, clock=clock, load=load, widen=self._widened)
         self._faults = self._monitor.faults
-        self._presence = Presence(interval_seconds=settings.interval_seconds, forget_seconds=serve.forget_seconds)
+        self._presence = Presences(
+            interval_seconds=settings.interval_seconds,
+            forget_seconds=serve.forget_seconds,
+            tenants=serve.tenants,
+        )
         limits = IngestLimits(series=settings.max_series)
         self._ingest = Ingest(faults=self._faults, limits=limits, attendance=self._presence)
         self._process = Process(settings.process, faults=self._faults)
@@ -123,7 +131,7 @@ class Server:
         self._forwarder.measure(pipeline.meter)
         self._process.measure(pipeline.meter)
         lookout = Lookout(self._presence, self._fleet.senders, interval_seconds=self._settings.interval_seconds)
-        claims = Claims(self._presence.is_up)
+        claims = Claims(self._presence, self._settings.serve.tenants)
         member = replace(member, collector=self._fleet, serves=True, mutes=claims, lookout=lookout)
         return self._telling(member, pipeline) if self._settings.forward else member
 
@@ -207,7 +215,10 @@ class Server:
     def _metrics(self) -> str:
         settings, fleet = self._settings, self._fleet
         own = Labels({"job": settings.service, "instance": settings.instance})
-        return exposition(() if fleet is None else fleet.measured, without=own)
+        measured: Iterable[Sample] = () if fleet is None else fleet.measured
+        if settings.serve.tenants.several:  # nobody is asked for a token here
+            measured = (sample for sample in measured if not any(name in sample.labels for name in _OF_TENANTS))
+        return exposition(measured, without=own)
 
     def _say(self) -> None:
         settings = self._settings

@@ -18,6 +18,7 @@ from otelmon.incidents.model import Incident
 from otelmon.runtime.engine import Engine
 from otelmon.runtime.heartbeat import Heartbeat
 from otelmon.runtime.ticks import Tick, Ticks
+from otelmon.tenants import Tenants
 
 TICK_DURATION = "otelmon.tick.duration"
 EVALUATION_DURATION = "otelmon.rule.evaluation.duration"
@@ -115,6 +116,7 @@ class Vitals:
             alerts = [alert for each in engine.rules.alerts.values() for alert in each.values()]
             evaluation = sum(watched.last.took_seconds for watched in engine.rules.watched if watched.last is not None)
             incidents, series = list(engine.incidents.values()), engine.window.series_count
+            tenants = engine.tenants
         alerts.sort(key=lambda alert: (alert.state is not AlertState.FIRING, -alert.severity.rank, alert.active_at))
         incidents.sort(key=lambda each: (-each.severity.rank, each.triggered_at))
         return {
@@ -147,7 +149,7 @@ class Vitals:
             "alerts": [_alert(alert) for alert in alerts[:_MOST_ALERTS]],
             "alerts_firing": sum(alert.state is AlertState.FIRING for alert in alerts),
             "alerts_pending": sum(alert.state is AlertState.PENDING for alert in alerts),
-            "incidents": [_incident(incident) for incident in incidents[:_MOST_INCIDENTS]],
+            "incidents": [_incident(incident, tenants) for incident in incidents[:_MOST_INCIDENTS]],
             "incidents_open": len(incidents),
         }
 
@@ -197,12 +199,13 @@ def _alert(alert: Alert) -> dict[str, Any]:
     }
 
 
-def _incident(incident: Incident) -> dict[str, Any]:
+def _incident(incident: Incident, tenants: Tenants) -> dict[str, Any]:
     return {
         "id": incident.id,
         "state": incident.state.value,
         "severity": incident.severity.value,
         "title": incident.lead.annotations.get("title", "") or incident.lead.name,
+        "tenant": tenants.of(incident.lead.labels) if tenants.several else "",
         "since": incident.triggered_at.timestamp(),
         "acknowledged_by": incident.acknowledged_by,
         "firing": len(incident.firing),

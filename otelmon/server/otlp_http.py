@@ -155,11 +155,12 @@ class OtlpHttp:
         return Answer(status=200, body=_partial(signal, taken, media), media=media)
 
     def _paged(self, told: Told, scope: Scope, headers: Mapping[str, str]) -> Answer:
-        if self._tokens.tenant(headers.get("authorization", "")) is None:
+        tenant = self._tokens.tenant(headers.get("authorization", ""))
+        if tenant is None:
             raise _RefusedError(
                 401, _UNAUTHENTICATED, "a bearer token is needed", close=True, www_authenticate="Bearer"
             )
-        status, body = told(scope["query_string"].decode("ascii", "replace"))
+        status, body = told(scope["query_string"].decode("ascii", "replace"), tenant)
         return Answer(status=status, body=body, media=_JSON, close=scope["method"] != "GET")
 
     def _sink(self, scope: Scope) -> tuple[Signal, Sink]:

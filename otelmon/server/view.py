@@ -68,6 +68,7 @@ def view_of(incident: Incident, *, about: Context, at: datetime) -> View:
         instance=about.instance,
         runbooks=about.runbooks,
         served_runbook=about.served_runbook,
+        tenants=about.tenants,
     )
     message = triggered_message(incident, about=here, mentions=(), at=at)
     facts = [(field.name, field.value) for field in message.fields if field.name not in _SAID_ELSEWHERE]

@@ -77,7 +77,11 @@ class Family:
         """The entries of the log from ``seen`` on whose labels meet all matchers."""
         candidates: Sequence[int] = range(seen, len(self.log))
         for matcher in matchers:
-            if matcher.operator is MatchOperator.EQUAL and matcher.value:
+            if matcher.operator is MatchOperator.EQUAL and not matcher.value:
+                # Mostly all series of a metric have a label or none has: then nothing needs to be looked through.
+                if sum(map(len, self._postings.get(matcher.name, {}).values())) == len(self.log):
+                    return []
+            elif matcher.operator is MatchOperator.EQUAL:
                 listed = self._postings.get(matcher.name, {}).get(matcher.value, [])
                 if len(listed) <= len(candidates):
                     candidates = listed[bisect_left(listed, seen) :]

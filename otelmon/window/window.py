@@ -18,6 +18,7 @@ from otelmon.window.family import Family
 from otelmon.window.histograms import HistogramBlock, histogram_at
 from otelmon.window.selection import Selection
 from otelmon.window.table import Floats
+from otelmon.window.view import View
 
 logger = logging.getLogger("otelmon")
 
@@ -82,6 +83,7 @@ class Window:
         # The family's number and the row in one: a number is no object for the garbage collector to visit.
         self._places: dict[Labels, int] = {}
         self._selections: dict[tuple[Matcher, ...], Selection] = {}
+        self._views: dict[Matcher, View] = {}
         self._expired_at = -math.inf
         self._said_full = False
 
@@ -215,18 +217,31 @@ class Window:
         self.newest += seconds
         self._expired_at += seconds
         self.results.clear()
+        for view in self._views.values():
+            view.results.clear()
 
     def selection(self, matchers: tuple[Matcher, ...]) -> Selection:
         """The series that meet all matchers, up to date; the same object each time, as long as it can be extended."""
-        found = self._selections.get(matchers)
+        return self.find(self._selections, matchers)
+
+    def find(self, known: dict[tuple[Matcher, ...], Selection], matchers: tuple[Matcher, ...]) -> Selection:
+        """The selection among those that are known, brought up to date; a new one is kept there."""
+        found = known.get(matchers)
         if found is not None:
             found.extend(self._families)
         if found is None or found.outdated:
-            if len(self._selections) >= _MOST_SELECTIONS:
-                self._selections.clear()
-            found = self._selections[matchers] = Selection(matchers)
+            if len(known) >= _MOST_SELECTIONS:
+                known.clear()
+            found = known[matchers] = Selection(matchers)
             found.extend(self._families)
         return found
+
+    def within(self, matcher: Matcher) -> View:
+        """The part of it whose series meet a matcher; the same object each time. For few matchers that last."""
+        view = self._views.get(matcher)
+        if view is None:
+            view = self._views[matcher] = View(self, matcher)
+        return view
 
     def select(self, matchers: Sequence[Matcher], start: float = -math.inf, end: float = math.inf) -> list[Series]:
         """The series that meet all matchers, with their samples in ``start <= t <= end``; none without a sample."""

@@ -32,11 +32,12 @@ class Heard:
         at: float,
         newest_at: float | None = None,
         interval_seconds: float | None = None,
+        tenant: str = "",
     ) -> None:
-        self.said.append((job, instance, at, newest_at, interval_seconds))
+        self.said.append((*([tenant] if tenant else []), job, instance, at, newest_at, interval_seconds))
 
-    def left(self, job: str, instance: str) -> None:
-        self.said.append(("left", job, instance))
+    def left(self, job: str, instance: str, *, tenant: str = "") -> None:
+        self.said.append(("left", *([tenant] if tenant else []), job, instance))
 
 
 def histogram(counts: tuple[int, ...], bounds: tuple[float, ...], at: float, *, temporality: Any = DELTA) -> Metric:

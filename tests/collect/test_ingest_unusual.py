@@ -198,10 +198,20 @@ def test_when_a_sender_was_heard_of_does_not_depend_on_how_it_writes() -> None:
     said: list[float | None] = []
 
     class Heard:
-        def heard(self, _job: str, _instance: str, *, at: float, newest_at: float | None = None) -> None:
+        def heard(
+            self,
+            _job: str,
+            _instance: str,
+            *,
+            at: float,
+            newest_at: float | None = None,
+            interval_seconds: float | None = None,
+            tenant: str = "",
+        ) -> None:
+            del at, interval_seconds, tenant
             said.append(newest_at)
 
-        def left(self, job: str, instance: str) -> None:
+        def left(self, job: str, instance: str, *, tenant: str = "") -> None:
             """Nobody does."""
 
     ingest = Ingest(attendance=Heard())

@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 
 from otelmon.collect.collector import Collector
 from otelmon.collect.ingest import Ingest
-from otelmon.collect.presence import Presence
+from otelmon.collect.presences import Presences
 from otelmon.collect.senders import INTERVAL
 from otelmon.config.client import ClientSettings
 from otelmon.config.load import load_settings
@@ -30,19 +30,21 @@ from otelmon.storage.store import Storage
 from otelmon.testing.clock import FakeClock
 from tests.e2e.simulation import Simulation
 
+_ENVIRON = {"OTEL_SERVICE_NAME": "otelmon"}
+
 
 class ServerSimulation(Simulation):
     """`otelmon serve` without its sockets; a second one on the same folder and storage is the server restarted."""
 
     def __init__(self, config: Path, *, clock: FakeClock, disk: Storage | None = None) -> None:
-        super().__init__(config, clock=clock, disk=disk, environ={"OTEL_SERVICE_NAME": "otelmon"})
-        self.presence = Presence(interval_seconds=self.settings.interval_seconds)
+        super().__init__(config, clock=clock, disk=disk, environ=_ENVIRON, serves=True)
+        self.presence = Presences(interval_seconds=self.settings.interval_seconds, tenants=self.settings.serve.tenants)
         self.ingest = Ingest(faults=self.faults, attendance=self.presence)
         own = Collector(None, recorder=None, job="otelmon", instance="server", faults=self.faults)
         fleet = Fleet(own, self.ingest, self.presence, state_dir=config.parent, faults=self.faults)
         self.engine.collector = fleet
         self.engine.lookout = Lookout(self.presence, fleet.senders, interval_seconds=self.settings.interval_seconds)
-        self.engine.mutes = Claims(self.presence.is_up)
+        self.engine.mutes = Claims(self.presence, self.settings.serve.tenants)
         self.down = False
 
     def turn(self) -> None:
@@ -58,7 +60,15 @@ class ServerSimulation(Simulation):
 class Wire(Client):
     """A client's connection, which a test can cut."""
 
-    def __init__(self, server: ServerSimulation, app: Path, instance: str, hand_over: HandOver | None = None) -> None:
+    def __init__(
+        self,
+        server: ServerSimulation,
+        app: Path,
+        instance: str,
+        hand_over: HandOver | None = None,
+        *,
+        tenant: str = "",
+    ) -> None:
         settings = load_settings(app, environ={"OTEL_SERVICE_NAME": "shop", "HOME": "/"}, directory=app.parent)
         self.hand_over = hand_over or HandOver(server="server", interval_seconds=15.0, lookbacks=dict)
         super().__init__(
@@ -74,6 +84,7 @@ class Wire(Client):
         self.says_interval = True
         # So many of the next requests are lost on the way.
         self.lose = 0
+        self._tenant = tenant
 
     def _pause(self, seconds: float) -> None:
         """No time passes here but by the clock that the test moves."""
@@ -92,10 +103,10 @@ class Wire(Client):
             self.lose = max(0, self.lose - 1)
             raise PassingError("the network is cut")
         if method == "POST":
-            self.server.ingest.take(gzip.decompress(body), at=self.server.clock.now())
+            self.server.ingest.take(gzip.decompress(body), at=self.server.clock.now(), tenant=self._tenant)
             return None
         assert url.path == PAGED_PATH
-        status, answer = told(self.server.engine.incidents.values, lambda: "")(url.query.decode())
+        status, answer = told(self.server.engine.incidents.values, lambda: "")(url.query.decode(), self._tenant)
         assert status == 200
         return json.loads(answer)
 
@@ -112,10 +123,10 @@ class Wire(Client):
 class ReplicaSimulation:
     """An instance that only measures and sends."""
 
-    def __init__(self, server: ServerSimulation, app: Path, instance: str) -> None:
+    def __init__(self, server: ServerSimulation, app: Path, instance: str, *, tenant: str = "") -> None:
         self.recorder = RequestRecorder(start_at=server.clock.now())
         self._collector = Collector(None, recorder=self.recorder, job="shop", instance=instance, faults=Faults())
-        self.wire = Wire(server, app, instance)
+        self.wire = Wire(server, app, instance, tenant=tenant)
         self._clock = server.clock
 
     def request(self, route: str = "/items", status: int = 200, *, seconds: float = 0.02, times: int = 1) -> None:
@@ -139,7 +150,9 @@ class ReplicaSimulation:
 class AppSimulation(Simulation):
     """An app with `endpoint:` set: it evaluates along, sends after each tick, and pages while the server is lost."""
 
-    def __init__(self, config: Path, server: ServerSimulation, *, disk: Storage | None = None) -> None:
+    def __init__(
+        self, config: Path, server: ServerSimulation, *, disk: Storage | None = None, tenant: str = ""
+    ) -> None:
         super().__init__(config, clock=server.clock, disk=disk)
         hand_over = HandOver(
             server="server",
@@ -147,7 +160,7 @@ class AppSimulation(Simulation):
             lookbacks=lookbacks(lambda: self.settings),
         )
         self.engine.mutes = hand_over
-        self.wire = Wire(server, config, "web-1/7", hand_over)
+        self.wire = Wire(server, config, "web-1/7", hand_over, tenant=tenant)
 
     def tick(self, *, deliver: bool = True) -> None:
         """A tick, and what follows it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from otelmon.runtime.team import CurrentTeam
 from otelmon.runtime.timekeeper import Timekeeper
 from otelmon.storage.sqlite import MEMORY, SqliteStorage
 from otelmon.storage.store import Storage
+from otelmon.tenants import NOBODY, TENANT
 from otelmon.testing.clock import FakeClock
 from otelmon.testing.pages import CapturedPages
 from tests.paging.build import fixed
@@ -64,9 +66,11 @@ class Simulation:
         sample: Callable[[], None] = lambda: None,
         shared: Shared | None = None,
         pictures: Pictures | None = None,
+        serves: bool = False,
     ) -> None:
         environ = {"OTEL_SERVICE_NAME": "shop", "OTELMON_STATE_DIR": str(config.parent), **(environ or {})}
-        self.settings: Settings = load_settings(config, environ=environ, directory=config.parent)
+        self.settings: Settings = load_settings(config, environ=environ, directory=config.parent, server=serves)
+        tenants = self.settings.serve.tenants if serves else NOBODY
         self.clock = clock or FakeClock()
         self.faults = Faults()
         self._time = Timekeeper(self.clock, tolerance_seconds=30.0)
@@ -84,24 +88,31 @@ class Simulation:
                 reader, recorder=self.recorder, job="shop", instance="host", faults=self.faults, shared=shared
             ),
             window=self.window,
-            rules=RuleRunner(self.settings.groups, interval_seconds=self.settings.interval_seconds, faults=self.faults),
+            rules=RuleRunner(
+                self.settings.groups,
+                interval_seconds=self.settings.interval_seconds,
+                faults=self.faults,
+                tenants=tenants,
+            ),
             disk=self.disk,
             journal=Journal(self.disk, self.memory, self.faults),
-            routing=fixed(["discord"], self.settings.discord.mention),
-            about=about(self.settings),
+            routing=replace(fixed(["discord"], self.settings.discord.mention), rules=self.settings.routes),
+            about=about(self.settings, of_others=serves),
             faults=self.faults,
             sample_host=sample,
             current_team=CurrentTeam(self.settings.team, self.disk, self.faults),
             team=self.settings.team,
             shifts=ShiftTeller(self.settings.notices, self.faults),
-            policy=self.settings.policy,
+            policy=self.settings.policy.apart(TENANT) if tenants else self.settings.policy,
+            tenants=tenants,
         )
         self.notes = Notes(self.disk, self.faults)
         self.gatherer = make_gatherer(
             self.engine, self.settings, self.notes, pictures=pictures, clock=self.clock, faults=self.faults
         )
         self.engine.on_changes = self.gatherer.notice
-        notifiers = {"discord": notifier or self.pages}
+        self.channels = {one.name: CapturedPages(one.name) for one in self.settings.notifiers}
+        notifiers: dict[str, Notifier] = {"discord": notifier or self.pages, **self.channels}
         OPEN.append(self)
         self._workers = [Worker(each, notifiers, self.clock) for each in (self.disk, self.memory)]
         # Whether a tick that raises is passed over, as the loop of a running process does.
