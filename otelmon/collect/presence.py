@@ -164,7 +164,7 @@ class Presence:
             if gone is None:
                 return
             self.look_at = -math.inf  # it may have been the last one of its service that was to be heard of
-            successor = _successor(gone, self._candidates().get(job, []))
+            successor = _successor(gone, self._candidates({job}).get(job, []))
             if successor is not None:
                 successor.replaces = True
             else:
@@ -298,7 +298,7 @@ class Presence:
             each.since = min(at + (0.0 if each.told_seconds else _RECONNECT_SECONDS), each.since)
             each.silent = each.silence(at) > SILENT_INTERVALS
         silent = [(who, each) for who, each in self._instances.items() if each.silent]
-        candidates = self._candidates() if silent else {}
+        candidates = self._candidates({who[0] for who, _ in silent})
         for who, each in silent:
             successor = _successor(each, candidates.get(who[0], []))
             if successor is not None:
@@ -306,11 +306,11 @@ class Presence:
             if successor is not None or at - each.heard_at > self._forget_seconds:
                 del self._instances[who]
 
-    def _candidates(self) -> dict[str, list[_Instance]]:
-        """Of each job the instances that send and are there in no other's place, the oldest first."""
+    def _candidates(self, jobs: Collection[str]) -> dict[str, list[_Instance]]:
+        """Of each of these jobs the instances that send and are there in no other's place, the oldest first."""
         found: dict[str, list[_Instance]] = {}
-        for (job, _), each in self._instances.items():
-            if not each.silent and not each.replaces:
+        for (job, _), each in self._instances.items() if jobs else ():
+            if job in jobs and not each.silent and not each.replaces:
                 found.setdefault(job, []).append(each)
         for those in found.values():
             those.sort(key=_first_at)
