@@ -147,6 +147,9 @@ def test_a_minute_each_of_silence_refusal_and_come_again_loses_nothing(protocol:
             for feeder in feeders:
                 feeder.stop()
             wait_until(caught_up(feeders, backend), server.log, timeout=PATIENCE_SECONDS)
+            # Nothing waits but what the server has just measured of itself.
+            size = 'otelmon_forward_queue_size_bytes{otelmon_forward_signal="metrics"} < 2^17'
+            wait_until(lambda: len(server.query(size)) == 1, server.log)
             server.stop()
             assert server.process.returncode == 0
     check_arrived_in_order(feeders, backend)
