@@ -157,7 +157,7 @@ def test_thirty_kills_at_any_moment_lose_nothing_that_was_taken_and_no_page(tmp_
                 for name in feeders[0].faults:
                     wait_until(lambda name=name, which=which: said(discord, which, name), f"{name}: {server.log}")
                 # What was under way at a kill is tried again once the claim of whoever died is over.
-                wait_until(lambda: server.open_pages() == 0, server.log)
+                wait_until(lambda: server.open_pages() == 0, server.log, timeout=4 * LEASE_SECONDS)
                 feeders[0].faults = dict.fromkeys(feeders[0].faults, 0)
             server.pass_ticks(5)
             for feeder in feeders:
