@@ -63,9 +63,9 @@ class Buffer:
 
     @property
     def size_bytes(self) -> int:
-        """What is kept, in bytes."""
+        """What is kept until it is done, in bytes."""
         with self._lock:
-            return self._memory_bytes + (0 if self._disk is None else self._disk.size_bytes)
+            return self._memory_bytes + (0 if self._disk is None else self._disk.owed_bytes)
 
     @property
     def waiting(self) -> int:

@@ -77,6 +77,12 @@ class DiskQueue:
         return sum(segment.size for segment in self._segments)
 
     @property
+    def owed_bytes(self) -> int:
+        """What of that is not done yet; it takes more on disk, where a segment goes as a whole."""
+        number, offset = self._done
+        return self.size_bytes - sum(offset for segment in self._segments if segment.number == number)
+
+    @property
     def waiting(self) -> int:
         """How many records were not taken yet."""
         return sum(segment.waiting for segment in self._segments)

@@ -110,7 +110,7 @@ class Forwarder:
         )
         counter("otelmon.forward.dropped", [self._observed_drops], "{request}", "Requests lost on the way, and why")
         gauge = meter.create_observable_gauge
-        gauge("otelmon.forward.queue.size", [self._observed("queue_bytes")], "By", "What a queue has on disk")
+        gauge("otelmon.forward.queue.size", [self._observed("queue_bytes")], "By", "What waits in a queue, on disk")
         gauge("otelmon.forward.queue.limit", [self._observed_limits], "By", "What a queue has room for")
 
     def _lanes_of(self, target: ForwardSettings, directory: Path) -> Iterator[Lane]:

@@ -74,16 +74,21 @@ def test_what_was_taken_and_not_done_comes_again_and_after_a_restart_too(tmp_pat
     queue = opened(tmp_path)
     for body in (b"a", b"b", b"c"):
         queue.append(body)
+    whole = queue.size_bytes
     queue.take(ALL, 1)
+    assert queue.owed_bytes == whole
     queue.done()
     assert queue.take(ALL, 2) == [b"b", b"c"]
     queue.back()
     assert queue.waiting == 2
+    assert queue.owed_bytes == whole * 2 / 3
     assert queue.take(ALL, 1) == [b"b"]
     queue.close()
     queue = opened(tmp_path)
     assert queue.waiting == 2
+    assert queue.owed_bytes == whole * 2 / 3
     assert everything(queue) == [b"b", b"c"]
+    assert (queue.owed_bytes, queue.size_bytes) == (0, whole)
     queue.close()
 
 
