@@ -21,7 +21,7 @@ NO_ROOM = -2
 """Stands for the row of a series for which there is no room."""
 TOO_WIDE = -3
 """Stands for the row of a series with too many attributes."""
-CLASH = -4
+CLASH = -5
 """Stands for the row of a series that another kind of metric has: not for long, so it is not to be remembered."""
 
 # The points of one collection are stamped within so much.
