@@ -16,28 +16,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from otelmon.collect.limits import IngestLimits
 from otelmon.collect.merge import add_histograms, narrowed, widest
+from otelmon.collect.points import SECOND, Floats, Mask, Nanoseconds, Points, Rows, found_there, turns
 from otelmon.histogram import Histogram
 from otelmon.labels import EMPTY_LABELS, Labels
 from otelmon.sample import STALE, Sample
 
-Nanoseconds = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
-Mask = npt.NDArray[np.bool_]
-
-SECOND = 1_000_000_000
 # Two samples of a series are this far apart at least, and a zero this far before the sample it is the zero of.
 _APART = 1_000_000
-# Nobody counts so much within so short a time before it is first sent.
-_MOMENT = SECOND // 10
-_MOST_IN_A_MOMENT = 1_000_000
 # The least that is later, as far as unix seconds in a float can tell.
 _LATER = 1_000
 _NEVER = -(1 << 62)
@@ -45,26 +37,7 @@ _NEVER = -(1 << 62)
 _RIVAL_SECONDS = 120.0
 # The most buckets of a side that an SDK keeps unless it is told otherwise.
 _BUCKETS = 160
-# Points of one series in one request: each is a pass over the columns.
-_MOST_OF_ONE = 256
 _STALE_BITS = np.float64(STALE).view(np.uint64)
-
-
-class Points(NamedTuple):
-    """Points in columns: rows of their series, starts and times, values. ``weights`` is 1 for each point and 0 for what
-    else comes of it.
-    """
-
-    rows: Rows
-    starts: Nanoseconds
-    times: Nanoseconds
-    values: Floats
-    weights: Floats
-
-    def part(self, chosen: Rows | Mask) -> Points:
-        """Some of them."""
-        rows, starts, times, values, weights = self
-        return Points(rows[chosen], starts[chosen], times[chosen], values[chosen], weights[chosen])
 
 
 class Mode(IntEnum):
@@ -132,6 +105,14 @@ class Arriving:
         self._deltas = self._deltas or mode >= Mode.DELTA
         return rows
 
+    def clashes(self, series: Sequence[Labels], mode: Mode, *, now: int) -> bool:
+        """Whether some of these came lately as another kind of metric, whose points mean something else."""
+        modes, heard = self._columns["mode"], self._columns["heard"]
+        lately = now - int(_RIVAL_SECONDS * SECOND)
+        rows = [row for row in map(self._rows.get, series) if row is not None and modes[row] != mode]
+        # What has not been heard of yet came in the same request.
+        return any(heard[row] == 0 or heard[row] > lately for row in rows)
+
     def _new_row(self, labels: Labels, since: int) -> int:
         if self._free:
             row = self._free.pop()
@@ -153,7 +134,7 @@ class Arriving:
         """Points in any order; returns how many were rejected, duplicates not counted."""
         rejected = 0
         beyond = int(points.weights.sum())
-        for part in _turns(points):
+        for part in turns(points):
             beyond -= int(part.weights.sum())
             rejected += self._take(part, now)
         if beyond:
@@ -183,7 +164,7 @@ class Arriving:
 
         They share the fate of their points, which is counted with their other series.
         """
-        for turn in _turns(points):
+        for turn in turns(points):
             chosen, _ = self._judge(turn, now)
             part = turn if chosen is None else turn.part(chosen)
             if not part.rows.size:
@@ -261,7 +242,7 @@ class Arriving:
         fresh = (starts > 0) & (starts != columns["start"][rows]) & (columns["mode"][rows] == Mode.CUMULATIVE)
         if fresh.any():
             # A start that is the time itself says that nobody knows when it was zero.
-            begins = np.where(fresh & (starts < times) & ~_found(points), starts + (out - times), begins)
+            begins = np.where(fresh & (starts < times) & ~found_there(points), starts + (out - times), begins)
             if self._since:
                 for index in np.nonzero(fresh)[0].tolist():
                     begins[index] = self._late_start(int(rows[index]), int(begins[index]), int(out[index]))
@@ -276,7 +257,7 @@ class Arriving:
         """Deltas as what they add up to."""
         rows, starts, _, values, _ = points
         columns = self._columns
-        found = _found(points)
+        found = found_there(points)
         mode = columns["mode"][rows]
         deltas = mode >= Mode.DELTA
         if not deltas.any():
@@ -338,34 +319,6 @@ class Arriving:
         out = self._columns["out"]
         out[out > _NEVER] += nanoseconds
         self._columns["heard"] += nanoseconds
-
-
-def _found(points: Points) -> Mask:
-    """Which of them were not counted since their start but found there, by a callback that reports a total.
-
-    Python's SDK starts what it observes with the moment of its first collection. Reading that as a zero would turn the
-    bytes that a machine has sent in a year into one huge increase, at each start of the application.
-    """
-    found: Mask = (points.times - points.starts < _MOMENT) & (points.values >= _MOST_IN_A_MOMENT)
-    return found
-
-
-def _turns(points: Points) -> Iterator[Points]:
-    """Parts in which no row is twice: the n-th point of each series, by time, is in the n-th."""
-    rows = points.rows
-    ordered = np.sort(rows)
-    if not (ordered[1:] == ordered[:-1]).any():
-        yield points
-        return
-    order = np.lexsort((points.times, rows))
-    ordered = rows[order]
-    begins = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    first = np.maximum.accumulate(np.where(begins, np.arange(rows.size), 0))
-    nth = np.arange(rows.size) - first
-    by_nth = np.argsort(nth, kind="stable")
-    ends = np.nonzero(np.diff(nth[by_nth]))[0] + 1
-    for part in np.split(order[by_nth], ends[:_MOST_OF_ONE])[:_MOST_OF_ONE]:
-        yield points.part(part)
 
 
 class _Samples(Sequence[Sample]):

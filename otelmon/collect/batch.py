@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from opentelemetry.proto.metrics.v1.metrics_pb2 import SummaryDataPoint
 
-from otelmon.collect.arriving import Arriving, Floats, Nanoseconds, Points, Rows
+from otelmon.collect.arriving import Arriving
 from otelmon.collect.limits import IngestLimits
-from otelmon.collect.senders import NO_ROOM, TOO_WIDE, Form, MakeSeries, Sender, Senders, Stream
+from otelmon.collect.points import Floats, Nanoseconds, Points, Rows
+from otelmon.collect.senders import CLASH, NO_ROOM, TOO_WIDE, Form, MakeSeries, Sender, Senders, Stream
 from otelmon.collect.translate import (
     count_and_sum_series,
     finite_bounds,
@@ -31,6 +32,8 @@ from otelmon.sample import STALE
 _NATIVE = (0.0,)
 TOO_MANY_SERIES = "too many series"
 TOO_MANY_ATTRIBUTES = "too many attributes, or too long ones"
+TWO_KINDS = "two kinds of one series"
+_WHY: Mapping[object, str] = {NO_ROOM: TOO_MANY_SERIES, TOO_WIDE: TOO_MANY_ATTRIBUTES, CLASH: TWO_KINDS}
 ReadAttributes = Callable[[], Mapping[str, Any]]
 
 
@@ -75,7 +78,8 @@ class Batch:
         if known is None:
             rows = self._admit(stream, attributes, plain_series)
             known = rows if isinstance(rows, int) else rows[0]
-            self._known.remember(stream, key, known)
+            if known != CLASH:
+                self._known.remember(stream, key, known)
         if isinstance(known, int) and known >= 0:
             self._add((known,), start, at, (value,))
         else:
@@ -83,7 +87,7 @@ class Batch:
 
     def refuse(self, known: object) -> None:
         """A point has no place; ``known`` says why."""
-        self.refused[TOO_MANY_ATTRIBUTES if known == TOO_WIDE else TOO_MANY_SERIES] += 1
+        self.refused[_WHY.get(known, TOO_MANY_SERIES)] += 1
 
     def too_wide(self) -> None:
         """A point has too many attributes, or too long ones."""
@@ -185,8 +189,7 @@ class Batch:
         found = attributes()
         if len(found) > self._limits.attributes:
             return TOO_WIDE
-        rows = self._known.rows(stream, found, make, bounds)
-        return NO_ROOM if rows is None else rows
+        return self._known.rows(stream, found, make, bounds, now=self._now)
 
     def _layout(
         self,
@@ -207,7 +210,8 @@ class Batch:
             return ()
         rows = known if isinstance(known, int) else self._admit(stream, attributes, make, layout)
         if isinstance(rows, int):
-            self._known.remember(stream, key, rows)
+            if rows != CLASH:
+                self._known.remember(stream, key, rows)
             self.refuse(rows)
             return ()
         if isinstance(known, tuple):

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from otelmon.collect.arriving import SECOND, Arriving
-from otelmon.collect.batch import TOO_MANY_SERIES, Batch
+from otelmon.collect.arriving import Arriving
+from otelmon.collect.batch import TOO_MANY_SERIES, TWO_KINDS, Batch
 from otelmon.collect.limits import IngestLimits, OverloadedError, Taken
 from otelmon.collect.otlp_json import JsonReader
+from otelmon.collect.points import SECOND
 from otelmon.collect.senders import Sender, Senders
 from otelmon.collect.wire import WireReader
 from otelmon.faults import Faults
@@ -167,5 +168,6 @@ _SAID = {
     "ahead": "they are from the future, so they are taken for ones of now; set that machine's clock",
     "late": "they were measured too long ago and are dropped; set that machine's clock, or send sooner",
     "out of order": "they are older than others of the same series that came before, and are dropped",
+    TWO_KINDS: "metrics of several kinds have the same series (cumulative and delta, say); only the first is taken",
     "two senders": "two processes count the same series; give each a service.instance.id",
 }

@@ -135,6 +135,8 @@ class JsonReader:
         data = written[form.value]
         points: Sequence[_Json] = data.get("dataPoints") or ()
         batch.points += len(points)
+        if not points:
+            return
         name, unit = _text(written.get("name") or ""), _text(written.get("unit") or "")
         what = MetricKind(form, temporality_of(data), _truth(data.get("isMonotonic") or False))
         stream = None if sender is None else sender.streams.get((name, unit, what))

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from otelmon.collect.arriving import SECOND, Arriving, Mode, Nanoseconds
+from otelmon.collect.arriving import Arriving, Mode
 from otelmon.collect.limits import IngestLimits, MalformedError
 from otelmon.collect.names import Kind, label_set, metric_name
+from otelmon.collect.points import SECOND, Nanoseconds
 from otelmon.collect.translate import instance_of, job_of, target_info
 from otelmon.labels import Labels
 from otelmon.tenants import TENANT
@@ -24,6 +25,8 @@ NO_ROOM = -2
 """Stands for the row of a series for which there is no room."""
 TOO_WIDE = -3
 """Stands for the row of a series with too many attributes."""
+CLASH = -5
+"""Stands for the row of a series that another kind of metric has: not for long, so it is not to be remembered."""
 
 # The points of one collection are stamped within so much.
 _MOMENT = SECOND // 2
@@ -205,18 +208,20 @@ class Senders:
         return found
 
     def rows(
-        self, stream: Stream, attributes: Mapping[str, Any], make: MakeSeries, bounds: tuple[float, ...] = ()
-    ) -> list[int] | None:
-        """The rows of a point's series; None where there is no room for them."""
+        self, stream: Stream, attributes: Mapping[str, Any], make: MakeSeries, bounds: tuple[float, ...], *, now: int
+    ) -> list[int] | int:
+        """The rows of a point's series; NO_ROOM or CLASH where it has none."""
         sender = stream.sender
         series = make(stream.name, {**label_set(attributes), **sender.identity}, bounds)
+        if self._arriving.clashes(series, stream.mode, now=now):
+            return CLASH
         before = len(self._arriving)
         rows = None
         if sender.series + len(series) <= self._limits.series_per_sender:
             rows = self._arriving.admit(series, stream.mode, sender=sender.number, since=stream.since)
         if rows is None:
             stream.lost()
-            return None
+            return NO_ROOM
         sender.series += len(self._arriving) - before
         return rows
 

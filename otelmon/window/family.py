@@ -54,6 +54,8 @@ class Family:
         """A row for a new series."""
         row = self._free.pop() if self._free else len(self._entry)
         self._write_entry(labels, row)
+        if isinstance(self.histograms, HistogramBlock) and not self.histograms.has_room(row + 1):
+            self.histograms = self.histograms.objects()
         for block in self.blocks:
             block.reserve_rows(row + 1)
         self.version += 1
@@ -109,8 +111,10 @@ class Family:
         block = self.histograms
         if block is None:
             block = HistogramBlock(layout) if layout is not None else ObjectBlock()
+            if isinstance(block, HistogramBlock) and not block.has_room(self.rows_needed(), value):
+                block = ObjectBlock()
             block.reserve_rows(self.rows_needed())
-        elif isinstance(block, HistogramBlock) and layout != block.layout:
+        elif isinstance(block, HistogramBlock) and (layout != block.layout or not block.has_room(block.rows, value)):
             block = block.objects()
         self.histograms = block
         self.version += 1

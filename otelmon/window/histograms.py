@@ -10,6 +10,9 @@ import numpy.typing as npt
 from otelmon.histogram import Buckets, Histogram
 from otelmon.window.table import Floats, Integers, Mask, Table
 
+# Of a dense array; there are two, of 128 MiB each then. Series of a service's latencies have some hundred buckets.
+_MOST_CELLS = 16 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -74,6 +77,16 @@ class HistogramBlock(Table):
             empty = np.zeros((more, self.current.shape[1]))
             self.current = np.concatenate([self.current, empty])
             self.base = np.concatenate([self.base, empty])
+
+    def has_room(self, rows: int, histogram: Histogram | None = None) -> bool:
+        """Whether the dense array may have so many rows, and this histogram among them. Buckets far from the others'
+        widen it for all series, so that a few of them, far enough apart, would take all memory there is.
+        """
+        first, width = self.first_bucket, int(self.current.shape[1])
+        ends = [first, first + width] if width else []
+        if histogram is not None and histogram.positive.indices:
+            ends += [histogram.positive.indices[0], histogram.positive.indices[-1] + 1]
+        return rows * (max(ends, default=0) - min(ends, default=0)) <= _MOST_CELLS
 
     def push(self, row: int, at: float, histogram: Histogram, cutoff: float) -> bool:
         """Append one histogram of this block's layout; false when it was dropped as out of order."""

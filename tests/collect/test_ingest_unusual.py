@@ -288,3 +288,23 @@ def test_what_is_observed_was_not_counted_within_the_moment_before(temporality: 
     found = {series.labels.metric_name: series.values.tolist() for series in window.select([])}
     assert found["sent_total"] == [8_000_000_000, 8_000_000_150]
     assert found["orders_total"][0] == 0
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_one_series_as_two_kinds_of_metric_is_taken_as_the_first_of_them(*, together: bool) -> None:
+    ingest = Ingest()
+    for tick in range(4):
+        at = START + 10 * tick
+        kinds = (
+            counter(number(1000 + tick, at)),
+            counter(number(1, at), temporality=DELTA),
+            gauge(number(7, at), name="orders_total"),
+        )
+        taken = [send(ingest, *kinds, at=at)] if together else [send(ingest, kind, at=at) for kind in kinds]
+        assert sum(each.rejected for each in taken) == 2
+        assert taken[-1].message == f"two kinds of one series: {2 if together else 1}"
+    assert [value for _, _, value, _ in told_of(ingest.collect(at))] == [1000.0, 1001.0, 1002.0, 1003.0]
+    # A new version of the application has another kind: the old one is not heard of any more.
+    taken = [send(ingest, counter(number(1, at + 200), temporality=DELTA), at=at + 200)]
+    assert taken[0].rejected == 0
+    assert [value for _, _, value, _ in told_of(ingest.collect(at + 200))] == [1.0]

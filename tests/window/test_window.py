@@ -232,3 +232,18 @@ def test_a_metric_may_be_kept_longer_than_others() -> None:
     for at in range(200_000, 240_000, 300):
         window.append([Sample(labels=Labels({"__name__": "other"}), at=float(at), value=1.0)])
     assert {series.labels.metric_name for series in window.select(())} == {"view", "other"}
+
+
+def test_a_few_histograms_with_buckets_far_apart_do_not_take_the_memory_of_all() -> None:
+    window = Window(retention_seconds=300)
+    low, high = [
+        Histogram(count=2.0, sum=1.0, scale=8, positive=Buckets(indices=(index,), counts=(2.0,)))
+        for index in (-16000, 16000)
+    ]
+    window.append([sample("a", 0, low, n="0"), sample("a", 0, high, n="1")])
+    family = window.selection(tuple(named("a"))).parts[0].family
+    # They were sent in a request or two; as many rows of 32,000 buckets would be gigabytes.
+    for tick in (10, 20):
+        window.append(sample("a", tick, high if number % 2 else low, n=str(number)) for number in range(4000))
+    assert sum(block.size_bytes for block in family.blocks) < 32 << 20
+    assert [each.values.tolist() for each in window.select(named("a"))[:3]] == [[low] * 3, [high] * 3, [low] * 2]
