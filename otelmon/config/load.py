@@ -122,7 +122,7 @@ class _Reader:
         groups += expand_slos(slos, self.problems, interval_seconds=interval)
         rule_files, file_groups = self.rule_files(base)
         self.refuse_taken_names(groups, file_groups)
-        check_tenants(fields, (*groups, *file_groups), tuple(serve.tokens), self.problems)
+        check_tenants(fields, (*groups, *file_groups), self.problems)
         notifiers = read_notifiers(fields, self.problems)
         names = self.written_names("notifiers")
         team = self.team((DISCORD, LOG, *names))

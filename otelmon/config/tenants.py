@@ -13,8 +13,9 @@ from otelmon.rules.tenanted import of_tenant
 from otelmon.tenants import TENANT
 
 
-def check_tenants(fields: Fields | None, groups: Iterable[Group], tenants: tuple[str, ...], problems: Problems) -> None:
+def check_tenants(fields: Fields | None, groups: Iterable[Group], problems: Problems) -> None:
     """Note every name that nobody's token has, at its place. Without tokens a tenant is a label like any other."""
+    tenants = () if fields is None else _written(fields)
     if fields is None or not tenants:
         return
     for key, places in (("routes", ("match",)), ("inhibit", ("source", "target"))):
@@ -26,6 +27,13 @@ def check_tenants(fields: Fields | None, groups: Iterable[Group], tenants: tuple
     for group in groups:
         for rule in group.rules:
             problems.found += _of_rule(rule, tenants)
+
+
+def _written(fields: Fields) -> tuple[str, ...]:
+    """The names of tokens as written: where one is described wrongly, naming it is no second fault."""
+    serve = fields.value("serve")
+    tokens = serve.entries.get("tokens") if isinstance(serve, Section) else None
+    return tuple(tokens.value.entries) if tokens is not None and isinstance(tokens.value, Section) else ()
 
 
 def _check_matchers(item: Value, place: str, key: str, tenants: tuple[str, ...], problems: Problems) -> None:

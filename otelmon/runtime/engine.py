@@ -137,7 +137,7 @@ class Engine:
             since, lasting_since = at - self.window.retention_seconds, at - self.window.longest_seconds
             saved = self.disk.samples(since, lasting_since=lasting_since)
             if self.tenants:
-                saved = shared(saved, self.tenants, own_job=self.about.service)
+                saved = shared(saved, self.tenants, own_job=self.about.service, alerts=restored.alerts)
             known: set[Labels] = set()
             self.window.append(_noted(known, (sample for sample in saved if sample.at < at)))
             restored, given = parted(restored, self.tenants, own_job=self.about.service, window=self.window)

@@ -44,16 +44,18 @@ def parts(key: str, rule: Rule, tenants: Tenants) -> Iterator[tuple[str, Rule, s
             yield f"{key}@{tenant}", own, tenant
 
 
-def shared(samples: Iterable[Sample], tenants: Tenants, *, own_job: str) -> Iterator[Sample]:
+def shared(samples: Iterable[Sample], tenants: Tenants, *, own_job: str, alerts: Iterable[str]) -> Iterator[Sample]:
     """The samples of a state in which those of before there were tenants are the only one's, or nobody's: left out.
 
-    They would else be the server's own, whose job is ``own_job``.
+    They would else be taken for the server's own, whose job is ``own_job``. What has no job may be its own where the
+    keys of the state's ``alerts`` say that there were tenants before.
     """
+    jobless = own_job if any(map(_is_of_tenant, alerts)) else ""
     known: dict[Labels, Labels | None] = {}
     for sample in samples:
         labels = sample.labels
         if labels not in known:
-            is_old = TENANT not in labels and labels.get("job", own_job) != own_job
+            is_old = TENANT not in labels and labels.get("job", jobless) != own_job
             known[labels] = labels if not is_old else _of_only(labels, tenants)
         now = known[labels]
         if now is labels:
@@ -73,7 +75,7 @@ def parted(
     tenant_of = partial(_whose, tenants=tenants, own_job=own_job, window=window)
     for key, alerts in restored.alerts.items() if tenants else ():
         kept[key] = alerts
-        if not _OF_TENANT.fullmatch(key[key.rfind("}") :]):
+        if not _is_of_tenant(key):
             kept[key] = {}
             for alert in alerts.values():
                 tenant = tenant_of(alert.labels)
@@ -107,6 +109,10 @@ def _given(incident: Incident, taken: Collection[Labels], tenant_of: Callable[[L
         told=frozenset(map(own, incident.told)),
         muted={own(labels): why for labels, why in incident.muted.items()},
     )
+
+
+def _is_of_tenant(key: str) -> bool:
+    return _OF_TENANT.fullmatch(key[max(0, key.rfind("}")) :]) is not None
 
 
 def _of_only(labels: Labels, tenants: Tenants) -> Labels | None:

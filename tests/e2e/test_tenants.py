@@ -13,6 +13,7 @@ from otelmon.storage.store import Storage
 from otelmon.testing.clock import FakeClock
 from otelmon.testing.pages import CapturedPages
 from tests.e2e.fleet_simulation import AppSimulation, ReplicaSimulation, ServerSimulation
+from tests.e2e.simulation import unpaced
 
 MINUTE = 60.0
 TOKENS = """\
@@ -63,8 +64,9 @@ class Teams:
                     replica.send()
             self.also(moment)
             if moment % 15 == 0:
-                self.server.tick()
-                self.server.explain()
+                with unpaced():
+                    self.server.tick()
+                    self.server.explain()
 
     def of(self, team: str) -> CapturedPages:
         return self.server.channels.get(team, self.server.pages)
@@ -81,19 +83,19 @@ def all_said(pages: CapturedPages) -> str:
 
 
 def test_a_fault_of_one_team_pages_that_team_with_its_own_numbers_and_nobody_else(tmp_path: Path) -> None:
-    teams = Teams(tmp_path, SHARED + "alerts: {route_error_rate: off}\n")
-    teams.run(2 * MINUTE)
+    teams = Teams(tmp_path, SHARED + "alerts: {error_rate: {window: 1m}, route_error_rate: off}\n")
+    teams.run(MINUTE)
     teams.failing["north"] = 1
-    teams.run(6 * MINUTE)
+    teams.run(2 * MINUTE)
     (page,) = new(teams.of("north"))
     assert page.message.title.startswith("Error rate")
     assert page.message.title.endswith("on shop")
     assert {field.name: field.value for field in page.message.fields}["Tenant"] == "north"
     ((_, alert),) = [item for each in teams.server.engine.rules.alerts.values() for item in each.items()]
-    assert alert.value == pytest.approx(0.25)
+    assert alert.value == pytest.approx(0.25)  # of a minute, when all else was over
     assert new(teams.of("south")) == new(teams.server.pages) == []
     teams.failing["south"] = 3
-    teams.run(6 * MINUTE)
+    teams.run(2 * MINUTE)
     (others,) = new(teams.of("south"))
     assert "north" not in all_said(teams.of("south"))
     assert "south" not in all_said(teams.of("north"))
@@ -136,7 +138,8 @@ def test_a_claim_of_one_team_mutes_nothing_of_the_other(tmp_path: Path) -> None:
         app.request(times=3)
         app.request(status=500, times=teams.failing["north"])
         if moment % 15 == 10:
-            app.tick()
+            with unpaced():
+                app.tick()
 
     teams.also = serve
     teams.run(2 * MINUTE)
@@ -176,17 +179,18 @@ def test_with_one_token_pages_look_as_without_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("before", ["", "serve: {tokens: {apps: 0123456789abcdef}}"])
 def test_another_token_pages_nobody_anew_for_what_goes_on(tmp_path: Path, before: str) -> None:
+    quick = "instance: node\nalerts: {error_rate: {window: 1m, keep_firing_for: 0s}, route_error_rate: off}\n"
     disk = SqliteStorage(MEMORY)
-    first = Teams(tmp_path, f"instance: node\n{before}\n", disk=disk)
-    first.run(2 * MINUTE)
+    first = Teams(tmp_path, f"{quick}{before}\n", disk=disk)
+    first.run(MINUTE)
     first.failing |= {"apps": 1, "": 1}
-    first.run(3 * MINUTE)
+    first.run(MINUTE)
     assert len(new(first.server.pages)) == 1
     tokens = "apps: 0123456789abcdef" + (", south: fedcba9876543210" if before else "")
-    again = Teams(tmp_path, f"instance: node\nserve: {{tokens: {{{tokens}}}}}\n", clock=first.clock, disk=disk)
+    again = Teams(tmp_path, f"{quick}serve: {{tokens: {{{tokens}}}}}\n", clock=first.clock, disk=disk)
     again.failing |= {"apps": 1}
-    again.run(3 * MINUTE)
+    again.run(2 * MINUTE)
     assert again.server.pages.pages == ()
     again.failing |= {"apps": 0}
-    again.run(10 * MINUTE)
+    again.run(2 * MINUTE)
     assert [page.reason for page in again.server.pages.pages if page.action is PageAction.POST] == [PageReason.RESOLVED]

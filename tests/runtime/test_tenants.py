@@ -250,14 +250,16 @@ def test_without_tenants_a_state_stays_as_it_is() -> None:
 
 
 def test_samples_of_before_are_the_only_tenants_and_nobodys_among_several() -> None:
-    own, old, new = series("up", "otelmon"), series("up", "shop"), series("up", "shop", "bank")
-    samples = [Sample(labels=labels, at=START, value=1.0) for labels in (own, old, new)]
+    own, old, new, total = series("up", "otelmon"), series("up", "shop"), series("up", "shop", "bank"), series("up", "")
+    samples = [Sample(labels=labels, at=START, value=1.0) for labels in (own, old, new, total)]
 
-    def left(*names: str) -> list[Labels]:
-        return [each.labels for each in shared(samples, Tenants(names=names), own_job="otelmon")]
+    def left(*names: str, alerts: str = "A{}") -> list[Labels]:
+        found = shared(samples, Tenants(names=names), own_job="otelmon", alerts=[alerts])
+        return [each.labels for each in found]
 
     assert left("apps", "bank") == [own, new]
-    assert left("bank") == [own, new, new]
+    assert left("bank") == [own, new, new, series("up", "", "bank")]
+    assert left("bank", alerts="A{}@bank") == [own, new, new, total]
 
 
 def test_a_reload_leaves_the_alerts_of_every_tenant_alone() -> None:
