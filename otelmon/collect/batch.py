@@ -12,7 +12,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import SummaryDataPoint
 
 from otelmon.collect.arriving import Arriving, Floats, Nanoseconds, Points, Rows
 from otelmon.collect.limits import IngestLimits
-from otelmon.collect.senders import NO_ROOM, TOO_WIDE, Form, MakeSeries, Sender, Senders, Stream
+from otelmon.collect.senders import NO_ROOM, OVER_SHARE, TOO_WIDE, Form, MakeSeries, Sender, Senders, Stream
+from otelmon.collect.senders import Rows as SeriesRows
 from otelmon.collect.translate import (
     count_and_sum_series,
     histogram_series,
@@ -28,12 +29,15 @@ from otelmon.sample import STALE
 # The layout of an exponential histogram that has no equal: its buckets are in one value.
 _NATIVE = (0.0,)
 TOO_MANY_SERIES = "too many series"
+TOO_MANY_OF_ONE = "too many series of one client"
 TOO_MANY_ATTRIBUTES = "too many attributes, or too long ones"
+_REASONS = {NO_ROOM: TOO_MANY_SERIES, TOO_WIDE: TOO_MANY_ATTRIBUTES, OVER_SHARE: TOO_MANY_OF_ONE}
 ReadAttributes = Callable[[], Mapping[str, Any]]
 
 
 class Batch:
-    """Collects points; `give` hands them over. ``points`` counts all, ``refused`` those without a place, by reason.
+    """Collects points; `give` hands them over. ``points`` counts all, ``refused`` those without a place, by reason;
+    ``blamed`` has one sender of them each, as far as that is known.
 
     Times are unix nanoseconds, 0 where a point has none. ``key`` stands for the attributes as they are written.
     """
@@ -41,6 +45,7 @@ class Batch:
     def __init__(self, limits: IngestLimits, senders: Senders, *, now: int) -> None:
         self.points = 0
         self.refused: Counter[str] = Counter()
+        self.blamed: dict[str, Sender] = {}
         self.senders: dict[int, Sender] = {}
         self._limits = limits
         self._known = senders
@@ -73,23 +78,22 @@ class Batch:
         if isinstance(known, int) and known >= 0:
             self._add((known,), start, at, (value,))
         else:
-            self.refuse(known)
+            self.refuse(known, stream.sender)
 
-    def refuse(self, known: object) -> None:
-        """A point has no place; ``known`` says why."""
-        self.refused[TOO_MANY_ATTRIBUTES if known == TOO_WIDE else TOO_MANY_SERIES] += 1
-
-    def too_wide(self) -> None:
-        """A point has too many attributes, or too long ones."""
-        self.refused[TOO_MANY_ATTRIBUTES] += 1
+    def refuse(self, known: SeriesRows, sender: Sender | None, points: int = 1) -> None:
+        """Points have no place; ``known`` says why."""
+        reason = _REASONS[known] if isinstance(known, int) else TOO_MANY_SERIES
+        self.refused[reason] += points
+        if sender is not None:
+            self.blamed.setdefault(reason, sender)
 
     def without_value(self) -> None:
         """A point has no value."""
         self.refused["without a value"] += 1
 
     def no_stream(self, points: int) -> None:
-        """So many points are of a sender or metric that is not taken."""
-        self.refused["too many senders or metrics, or a metric without a valid name or temporality"] += points
+        """So many points are of a metric that is not taken."""
+        self.refused["too many metrics, or one without a valid name or temporality"] += points
 
     def histogram(self, stream: Stream, key: Hashable, attributes: ReadAttributes, point: Any) -> None:
         """A point of a histogram or a summary, with the fields that OTLP has."""
@@ -177,8 +181,7 @@ class Batch:
         found = attributes()
         if len(found) > self._limits.attributes:
             return TOO_WIDE
-        rows = self._known.rows(stream, found, make, bounds)
-        return NO_ROOM if rows is None else rows
+        return self._known.rows(stream, found, make, bounds)
 
     def _layout(
         self,
@@ -200,7 +203,7 @@ class Batch:
         rows = known if isinstance(known, int) else self._admit(stream, attributes, make, layout)
         if isinstance(rows, int):
             self._known.remember(stream, key, rows)
-            self.refuse(rows)
+            self.refuse(rows, stream.sender)
             return ()
         if isinstance(known, tuple):
             stay = set(rows)

@@ -30,6 +30,10 @@ class IngestLimits:
     """Series of all clients together."""
     series_per_sender: int = 50_000
     """Series of one resource."""
+    share: float = 1.0
+    """Of the series, metrics and resources, what one service may have at most."""
+    tenant_share: float = 1.0
+    """The same for one tenant, that is for whoever has one token."""
     attributes: int = 128
     """Attributes of a data point, and of a resource."""
     attribute_bytes: int = 8192

@@ -20,7 +20,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 from otelmon.collect.batch import Batch, signed
 from otelmon.collect.limits import IngestLimits, MalformedError
-from otelmon.collect.senders import Form, MetricKind, Sender, Senders, Stream
+from otelmon.collect.senders import TOO_WIDE, Form, MetricKind, Sender, Senders, Stream
 
 _Json: TypeAlias = Mapping[str, Any]
 SHAPES = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -77,24 +77,28 @@ class JsonReader:
     def _resource(self, written: _Json, batch: Batch, tenant: str) -> None:
         described = written.get("resource", {}).get("attributes", [])
         key = repr(described)
-        sender = self._senders.find(key, len(key), partial(_checked, described), tenant=tenant)
-        if sender is not None:
+        # As JSON it takes more room than in protobuf.
+        sender = self._senders.find(key, len(key) // _AS_JSON, partial(_checked, described), tenant=tenant)
+        if isinstance(sender, Sender):
             batch.heard(sender)
         for scope in written.get("scopeMetrics", ()):
             for metric in scope.get("metrics", ()):
                 self._metric(metric, sender, batch)
 
-    def _metric(self, written: _Json, sender: Sender | None, batch: Batch) -> None:
+    def _metric(self, written: _Json, sender: Sender | int, batch: Batch) -> None:
         form = next((form for form in Form if form.value in written), None)
         if form is None:
             return
         data = written[form.value]
         points: Sequence[_Json] = data.get("dataPoints", ())
         batch.points += len(points)
+        if isinstance(sender, int):
+            batch.refuse(sender, None, len(points))
+            return
         name, unit = str(written.get("name", "")), str(written.get("unit", ""))
         what = MetricKind(form, temporality_of(data), bool(data.get("isMonotonic", False)))
-        stream = None if sender is None else sender.streams.get((name, unit, what))
-        if stream is None and sender is not None:
+        stream = sender.streams.get((name, unit, what))
+        if stream is None:
             stream = self._senders.stream(sender, (name, unit, what), name, unit, what)
         if stream is None:
             batch.no_stream(len(points))
@@ -106,7 +110,7 @@ class JsonReader:
         described = written.get("attributes", [])
         key = repr(described)
         if len(key) > self._limits.attribute_bytes * _AS_JSON:
-            batch.too_wide()
+            batch.refuse(TOO_WIDE, stream.sender)
             return
         read = partial(_checked, described)
         at = signed(int(written.get("timeUnixNano", 0)))
