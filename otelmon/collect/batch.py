@@ -11,7 +11,7 @@ import numpy as np
 from opentelemetry.proto.metrics.v1.metrics_pb2 import SummaryDataPoint
 
 from otelmon.collect.arriving import Arriving, Floats, Nanoseconds, Points, Rows
-from otelmon.collect.limits import IngestLimits
+from otelmon.collect.limits import IngestLimits, MalformedError
 from otelmon.collect.senders import NO_ROOM, OVER_SHARE, TOO_WIDE, Form, MakeSeries, Sender, Senders, Stream
 from otelmon.collect.senders import Rows as SeriesRows
 from otelmon.collect.translate import (
@@ -28,6 +28,8 @@ from otelmon.sample import STALE
 
 # The layout of an exponential histogram that has no equal: its buckets are in one value.
 _NATIVE = (0.0,)
+# What reading one costs, as so many numbers.
+_HISTOGRAM_WORK = 5
 TOO_MANY_SERIES = "too many series"
 TOO_MANY_OF_ONE = "too many series of one client"
 TOO_MANY_ATTRIBUTES = "too many attributes, or too long ones"
@@ -44,6 +46,7 @@ class Batch:
 
     def __init__(self, limits: IngestLimits, senders: Senders, *, now: int) -> None:
         self.points = 0
+        self._resources = self._metrics = self._work = 0
         self.refused: Counter[str] = Counter()
         self.blamed: dict[str, Sender] = {}
         self.senders: dict[int, Sender] = {}
@@ -58,9 +61,24 @@ class Batch:
         self._histograms: list[tuple[int, int, int, Histogram | float]] = []
         self._columns: list[Points] = []
 
-    def heard(self, sender: Sender) -> None:
-        """This sender's points come."""
-        self.senders[sender.number] = sender
+    def heard(self, sender: Sender | int) -> None:
+        """A resource comes, of a sender or of one that is not taken. Raises MalformedError for too many of them."""
+        self._resources += 1
+        if self._resources > self._limits.senders:
+            raise MalformedError(f"more than {self._limits.senders} resources in one request")
+        if isinstance(sender, Sender):
+            self.senders[sender.number] = sender
+
+    def has_room(self, points: int, form: Form) -> bool:
+        """Whether a metric with so many points can be taken; they are counted. Raises MalformedError for too many."""
+        self.points += points
+        self._metrics += 1
+        if self._metrics > self._limits.points:
+            raise MalformedError(f"more than {self._limits.points} metrics in one request")
+        self._work += points if form in {Form.GAUGE, Form.SUM} else _HISTOGRAM_WORK * points
+        if self._work > self._limits.points:
+            self.refused["too many points in one request"] += points
+        return self._work <= self._limits.points
 
     def columns(self, rows: Rows, starts: Nanoseconds, times: Nanoseconds, values: Floats) -> None:
         """Numbers of known series."""

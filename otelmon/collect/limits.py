@@ -43,7 +43,9 @@ class IngestLimits:
     buckets: int = 1024
     """Buckets of a histogram."""
     senders: int = 10_000
-    """Resources."""
+    """Resources, of all clients together and of one request."""
+    points: int = 250_000
+    """Data points of a request, a histogram for five; metrics beyond are rejected. Others wait while it is read."""
     late_seconds: float = 600.0
     """A point that was measured longer ago is rejected."""
     ahead_seconds: float = 30.0

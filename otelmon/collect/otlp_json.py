@@ -79,8 +79,7 @@ class JsonReader:
         key = repr(described)
         # As JSON it takes more room than in protobuf.
         sender = self._senders.find(key, len(key) // _AS_JSON, partial(_checked, described), tenant=tenant)
-        if isinstance(sender, Sender):
-            batch.heard(sender)
+        batch.heard(sender)
         for scope in written.get("scopeMetrics", ()):
             for metric in scope.get("metrics", ()):
                 self._metric(metric, sender, batch)
@@ -91,7 +90,8 @@ class JsonReader:
             return
         data = written[form.value]
         points: Sequence[_Json] = data.get("dataPoints", ())
-        batch.points += len(points)
+        if not batch.has_room(len(points), form):
+            return
         if isinstance(sender, int):
             batch.refuse(sender, None, len(points))
             return

@@ -107,8 +107,7 @@ class _Reading:
             elif key == 0x12:
                 scopes.append((low, high))
         sender = self._senders.find(described, len(described), partial(_described, described), tenant=tenant)
-        if isinstance(sender, Sender):
-            self._batch.heard(sender)
+        self._batch.heard(sender)
         for scope, stop in scopes:
             for key, low, high in _fields(buffer, scope, stop):
                 if key == 0x12:
@@ -128,8 +127,7 @@ class _Reading:
         if form is None:
             return
         begins, ends, temporality, monotonic = _points(buffer, low, high)
-        self._batch.points += len(begins)
-        if not begins:
+        if not self._batch.has_room(len(begins), form) or not begins:
             return
         if isinstance(sender, int):
             self._batch.refuse(sender, None, len(begins))

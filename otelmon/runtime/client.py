@@ -50,7 +50,9 @@ class Client:
         token = server.token
         self._headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
         total = min(_LONGEST_SECONDS, max(1.0, settings.interval_seconds))
-        self._exchange = BoundedClient(connect_seconds=total, total_seconds=total, clock=clock)
+        self._exchange = BoundedClient(
+            connect_seconds=total, total_seconds=total, clock=clock, verify=lambda: server.tls.context
+        )
 
     def send(self, data: MetricsData | None) -> bool:
         """Send what was measured last, and hear what the server has paged; whether it has it. Never raises."""

@@ -29,7 +29,9 @@ _DETAILS = "grpc-status-details-bin"
 _MOST_CALLS = 2000
 
 
-def grpc_server(settings: ReceiverSettings, sinks: Mapping[Signal, Sink], *, faults: Faults) -> tuple[grpc.Server, int]:
+def grpc_server(
+    settings: ReceiverSettings, sinks: Mapping[Signal, Sink], *, room: Room, faults: Faults
+) -> tuple[grpc.Server, int]:
     """A server that listens, and its port; it serves from ``start()`` on. Raises OSError where it cannot listen.
 
     A service without a sink is UNIMPLEMENTED, as gRPC answers of itself.
@@ -50,7 +52,6 @@ def grpc_server(settings: ReceiverSettings, sinks: Mapping[Signal, Sink], *, fau
             ("grpc.keepalive_time_ms", 60_000),
         ],
     )
-    room = Room(settings.most_at_once, settings.most_at_once * settings.most_decompressed)
     for signal, sink in sinks.items():
         export = _Export(settings, signal, sink, room, faults)
         # By the message's kind it is a call with one message; as a stream, it is ours how long it is waited for.
@@ -128,6 +129,7 @@ class _Export:
             message = next(messages)
         except (StopIteration, grpc.RpcError):
             return None
+        place.hold(len(message))
         place.whole()
         return message
 

@@ -84,7 +84,7 @@ class _Coming:
 
 
 class OtlpHttp:
-    """The ASGI app. ``executor`` runs what takes longer than the event loop may be held."""
+    """The ASGI app. ``executor`` runs what takes longer than the event loop may be held; ``room`` is what there is."""
 
     def __init__(
         self,
@@ -93,6 +93,7 @@ class OtlpHttp:
         *,
         faults: Faults,
         executor: Executor,
+        room: Room,
         told: Told | None = None,
     ) -> None:
         self._settings = settings
@@ -101,7 +102,7 @@ class OtlpHttp:
         self._faults = faults
         self._executor = executor
         self._told = told
-        self._room = Room(settings.most_at_once, max(settings.most_held, settings.most_decompressed))
+        self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -210,7 +211,7 @@ class OtlpHttp:
 
     async def _take(self, sink: Sink, arrived: Arrived) -> Taken:
         try:
-            # While a large one is handled, a small one may have to wait for it.
+            # While another one is handled, over HTTP or gRPC, this one may have to wait for it.
             if len(arrived.body) <= _SMALL and self._room.handling == 1:
                 return sink(arrived)
             return await self._aside(sink, arrived)

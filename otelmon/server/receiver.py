@@ -18,6 +18,7 @@ from otelmon.server.certificates import Certificates
 from otelmon.server.otlp_grpc import grpc_server
 from otelmon.server.otlp_http import OtlpHttp
 from otelmon.server.paged import Told
+from otelmon.server.room import Room
 
 if TYPE_CHECKING:
     import grpc
@@ -47,6 +48,7 @@ class Receiver:
         self._sinks = sinks
         self._faults = faults
         self._told = told
+        self._room = Room(settings.most_at_once, max(settings.most_held, settings.most_decompressed))
         self._http: _HttpServer | None = None
         self._grpc: grpc.Server | None = None
 
@@ -58,10 +60,12 @@ class Receiver:
         """
         try:
             if self._settings.http_port is not None:
-                self._http = _HttpServer(self._settings, self._sinks, self._faults, self._told)
+                self._http = _HttpServer(self._settings, self._sinks, self._room, self._faults, self._told)
                 self.http_port = self._http.port
             if self._settings.grpc_port is not None:
-                self._grpc, self.grpc_port = grpc_server(self._settings, self._sinks, faults=self._faults)
+                self._grpc, self.grpc_port = grpc_server(
+                    self._settings, self._sinks, room=self._room, faults=self._faults
+                )
                 self._grpc.start()
             if self._http is not None:
                 self._http.start()
@@ -96,7 +100,12 @@ class _HttpServer:
     """uvicorn in a thread of its own, on a socket that is bound before it is started."""
 
     def __init__(
-        self, settings: ReceiverSettings, sinks: Mapping[Signal, Sink], faults: Faults, told: Told | None
+        self,
+        settings: ReceiverSettings,
+        sinks: Mapping[Signal, Sink],
+        room: Room,
+        faults: Faults,
+        told: Told | None,
     ) -> None:
         try:
             import uvicorn
@@ -111,7 +120,7 @@ class _HttpServer:
         self._faults = faults
         self._socket = _bound(settings)
         self.port: int = self._socket.getsockname()[1]
-        app = OtlpHttp(settings, sinks, faults=faults, executor=self._executor, told=told)
+        app = OtlpHttp(settings, sinks, faults=faults, executor=self._executor, room=room, told=told)
         config = uvicorn.Config(
             app,
             http=patient(
