@@ -228,9 +228,10 @@ def calls(draw: st.DrawFn, *, guarded: bool) -> Call:
     path = draw(st.sampled_from([_SERVICES[signal]] * 5 + ["/", "/x/Export", f"{_SERVICES[signal]}s"]))
     token = draw(st.sampled_from([TOKEN] * 4 + ["", TOKEN[:-1]]))
     body = draw(bodies(signal))
-    encoding = draw(st.sampled_from(["", "", "gzip", "deflate", "identity", "zstd", "x"]))
-    compressed = draw(st.sampled_from([0, 0, 0, 1, 1, 2, 255]))
-    length = draw(st.one_of(st.none(), st.none(), st.none(), st.integers(0, 2**32 - 1)))
+    encoding = draw(st.sampled_from(["", "", "gzip", "gzip", "deflate", "deflate", "identity", "zstd", "x"]))
+    usual = [1, 1, 1, 0, 2] if encoding in {"gzip", "deflate"} else [0, 0, 0, 0, 1, 255]
+    compressed = draw(st.sampled_from(usual))
+    length = draw(st.one_of(*[st.none()] * 5, st.integers(0, 2**32 - 1)))
     headers = [("authorization", f"Bearer {token}")]
     if encoding:
         headers.append(("grpc-encoding", encoding))
