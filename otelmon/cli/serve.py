@@ -17,6 +17,8 @@ from otelmon.config.load import load_settings
 from otelmon.errors import OtelmonError
 from otelmon.faults import logger
 
+_OPEN_FILES = 65536
+
 
 def serve(config: ConfigOption = None) -> None:
     """Take OTLP from many applications, evaluate the rules over all of them, and page.
@@ -27,6 +29,9 @@ def serve(config: ConfigOption = None) -> None:
     from otelmon.runtime.serve import Server
     from otelmon.runtime.switch import decide_paging
 
+    _allow_connections()
+    # gRPC writes what clients send that is broken to stderr as it comes, past Python's logging.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logging.basicConfig(format="%(levelname)s:     %(message)s")
     logger.setLevel(logging.INFO)
     load = partial(load_settings, config, environ=os.environ, directory=Path.cwd(), server=True)
@@ -48,3 +53,15 @@ def serve(config: ConfigOption = None) -> None:
     except OSError as error:
         typer.echo(f"otelmon serve: it cannot listen: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+def _allow_connections() -> None:
+    """Each connection is an open file, of which shells allow 1024 where the system allows more."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such bound
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -12,9 +12,10 @@ import numpy as np
 from opentelemetry.proto.metrics.v1.metrics_pb2 import SummaryDataPoint
 
 from otelmon.collect.arriving import Arriving
-from otelmon.collect.limits import IngestLimits
+from otelmon.collect.limits import IngestLimits, MalformedError
 from otelmon.collect.points import Floats, Nanoseconds, Points, Rows
-from otelmon.collect.senders import CLASH, NO_ROOM, TOO_WIDE, Form, MakeSeries, Sender, Senders, Stream
+from otelmon.collect.senders import CLASH, NO_ROOM, OVER_SHARE, TOO_WIDE, Form, MakeSeries, Sender, Senders, Stream
+from otelmon.collect.senders import Rows as SeriesRows
 from otelmon.collect.translate import (
     count_and_sum_series,
     finite_bounds,
@@ -30,22 +31,33 @@ from otelmon.sample import STALE
 
 # The layout of an exponential histogram that has no equal: its buckets are in one value.
 _NATIVE = (0.0,)
+# What reading one costs, as so many numbers.
+_HISTOGRAM_WORK = 5
 TOO_MANY_SERIES = "too many series"
+TOO_MANY_OF_ONE = "too many series of one client"
 TOO_MANY_ATTRIBUTES = "too many attributes, or too long ones"
 TWO_KINDS = "two kinds of one series"
-_WHY: Mapping[object, str] = {NO_ROOM: TOO_MANY_SERIES, TOO_WIDE: TOO_MANY_ATTRIBUTES, CLASH: TWO_KINDS}
+_REASONS = {
+    NO_ROOM: TOO_MANY_SERIES,
+    TOO_WIDE: TOO_MANY_ATTRIBUTES,
+    OVER_SHARE: TOO_MANY_OF_ONE,
+    CLASH: TWO_KINDS,
+}
 ReadAttributes = Callable[[], Mapping[str, Any]]
 
 
 class Batch:
-    """Collects points; `give` hands them over. ``points`` counts all, ``refused`` those without a place, by reason.
+    """Collects points; `give` hands them over. ``points`` counts all, ``refused`` those without a place, by reason;
+    ``blamed`` has one sender of them each, as far as that is known.
 
     Times are unix nanoseconds, 0 where a point has none. ``key`` stands for the attributes as they are written.
     """
 
     def __init__(self, limits: IngestLimits, senders: Senders, *, now: int) -> None:
         self.points = 0
+        self._resources = self._metrics = self._work = 0
         self.refused: Counter[str] = Counter()
+        self.blamed: dict[str, Sender] = {}
         self.senders: dict[int, Sender] = {}
         self._limits = limits
         self._known = senders
@@ -58,9 +70,24 @@ class Batch:
         self._histograms: list[tuple[int, int, int, Histogram | float]] = []
         self._columns: list[Points] = []
 
-    def heard(self, sender: Sender) -> None:
-        """This sender's points come."""
-        self.senders[sender.number] = sender
+    def heard(self, sender: Sender | int) -> None:
+        """A resource comes, of a sender or of one that is not taken. Raises MalformedError for too many of them."""
+        self._resources += 1
+        if self._resources > self._limits.senders:
+            raise MalformedError(f"more than {self._limits.senders} resources in one request")
+        if isinstance(sender, Sender):
+            self.senders[sender.number] = sender
+
+    def has_room(self, points: int, form: Form) -> bool:
+        """Whether a metric with so many points can be taken; they are counted. Raises MalformedError for too many."""
+        self.points += points
+        self._metrics += 1
+        if self._metrics > self._limits.points:
+            raise MalformedError(f"more than {self._limits.points} metrics in one request")
+        self._work += points if form in {Form.GAUGE, Form.SUM} else _HISTOGRAM_WORK * points
+        if self._work > self._limits.points:
+            self.refused["too many points in one request"] += points
+        return self._work <= self._limits.points
 
     def came(self, stream: Stream, at: int) -> None:
         """Points of this time came. Nobody has measured later than now, whatever its clock says."""
@@ -83,23 +110,22 @@ class Batch:
         if isinstance(known, int) and known >= 0:
             self._add((known,), start, at, (value,))
         else:
-            self.refuse(known)
+            self.refuse(known, stream.sender)
 
-    def refuse(self, known: object) -> None:
-        """A point has no place; ``known`` says why."""
-        self.refused[_WHY.get(known, TOO_MANY_SERIES)] += 1
-
-    def too_wide(self) -> None:
-        """A point has too many attributes, or too long ones."""
-        self.refused[TOO_MANY_ATTRIBUTES] += 1
+    def refuse(self, known: SeriesRows, sender: Sender | None, points: int = 1) -> None:
+        """Points have no place; ``known`` says why."""
+        reason = _REASONS[known] if isinstance(known, int) else TOO_MANY_SERIES
+        self.refused[reason] += points
+        if sender is not None:
+            self.blamed.setdefault(reason, sender)
 
     def without_value(self) -> None:
         """A point has no value."""
         self.refused["without a value"] += 1
 
     def no_stream(self, points: int) -> None:
-        """So many points are of a sender or metric that is not taken."""
-        self.refused["too many senders or metrics, or a metric without a valid name or temporality"] += points
+        """So many points are of a metric that is not taken."""
+        self.refused["too many metrics, or one without a valid name or temporality"] += points
 
     def histogram(self, stream: Stream, key: Hashable, attributes: ReadAttributes, point: Any) -> None:
         """A point of a histogram or a summary, with the fields that OTLP has."""
@@ -212,7 +238,7 @@ class Batch:
         if isinstance(rows, int):
             if rows != CLASH:
                 self._known.remember(stream, key, rows)
-            self.refuse(rows)
+            self.refuse(rows, stream.sender)
             return ()
         if isinstance(known, tuple):
             stay = set(rows)

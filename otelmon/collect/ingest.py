@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from otelmon.collect.arriving import Arriving
-from otelmon.collect.batch import TOO_MANY_SERIES, TWO_KINDS, Batch
+from otelmon.collect.batch import TOO_MANY_OF_ONE, TOO_MANY_SERIES, TWO_KINDS, Batch
 from otelmon.collect.limits import IngestLimits, OverloadedError, Taken
 from otelmon.collect.otlp_json import JsonReader
 from otelmon.collect.points import SECOND
@@ -105,21 +105,32 @@ class Ingest:
             before = self._arriving.dropped.copy()
             read(batch)
             self._arriving.dropped.update(batch.refused)
-            self.overflowed += batch.refused[TOO_MANY_SERIES]
+            self.overflowed += batch.refused[TOO_MANY_SERIES] + batch.refused[TOO_MANY_OF_ONE]
             rejected = batch.give(self._arriving)
             dropped = self._arriving.dropped - before
-            senders = list(batch.senders.values())
+            senders, blamed = list(batch.senders.values()), batch.blamed
             left, self._arriving.left = self._arriving.left, set()
         del dropped["duplicate"]  # a client that was not sure has sent again
-        self._tell(senders, dropped, left, at)
+        self._tell(senders, dropped, blamed, left, at)
         del dropped["ahead"]
         message = "; ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items()))
         return Taken(points=batch.points - rejected, rejected=rejected, message=message if rejected else "")
 
-    def _tell(self, senders: Sequence[Sender], dropped: Mapping[str, int], left: set[int], at: float) -> None:
+    def _tell(
+        self,
+        senders: Sequence[Sender],
+        dropped: Mapping[str, int],
+        blamed: Mapping[str, Sender],
+        left: set[int],
+        at: float,
+    ) -> None:
         for reason in dropped:
             # As Python writes texts: what a client calls itself must not look like a line of the log.
-            who = ", ".join(repr(f"{sender.identity['job']} {sender.identity['instance']}") for sender in senders[:3])
+            if reason == TOO_MANY_OF_ONE and reason in blamed:
+                who = repr(blamed[reason].identity["job"])
+            else:
+                told = [blamed[reason]] if reason in blamed else senders[:3]
+                who = ", ".join(repr(f"{sender.identity['job']} {sender.identity['instance']}") for sender in told)
             self.faults.add("ingest", f"data points of {who}: {_SAID.get(reason, reason)}")
         if self._attendance is not None:
             for sender in senders:
@@ -169,5 +180,6 @@ _SAID = {
     "late": "they were measured too long ago and are dropped; set that machine's clock, or send sooner",
     "out of order": "they are older than others of the same series that came before, and are dropped",
     TWO_KINDS: "metrics of several kinds have the same series (cumulative and delta, say); only the first is taken",
+    TOO_MANY_OF_ONE: "it has as many series as one client may have, and new ones are dropped (serve: share: 50%)",
     "two senders": "two processes count the same series; give each a service.instance.id",
 }

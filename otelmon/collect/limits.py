@@ -30,6 +30,10 @@ class IngestLimits:
     """Series of all clients together."""
     series_per_sender: int = 50_000
     """Series of one resource."""
+    share: float = 1.0
+    """Of the series, metrics and resources, what one service may have at most."""
+    tenant_share: float = 1.0
+    """The same for one tenant, that is for whoever has one token."""
     attributes: int = 128
     """Attributes of a data point, and of a resource."""
     attribute_bytes: int = 8192
@@ -39,7 +43,9 @@ class IngestLimits:
     buckets: int = 1024
     """Buckets of a histogram."""
     senders: int = 10_000
-    """Resources."""
+    """Resources, of all clients together and of one request."""
+    points: int = 250_000
+    """Data points of a request, a histogram for five; metrics beyond are rejected. Others wait while it is read."""
     late_seconds: float = 600.0
     """A point that was measured longer ago is rejected."""
     ahead_seconds: float = 30.0

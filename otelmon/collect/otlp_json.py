@@ -22,7 +22,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 from otelmon.collect.batch import Batch, signed
 from otelmon.collect.limits import IngestLimits, MalformedError
-from otelmon.collect.senders import Form, MetricKind, Sender, Senders, Stream
+from otelmon.collect.senders import TOO_WIDE, Form, MetricKind, Sender, Senders, Stream
 
 _Json: TypeAlias = Mapping[str, Any]
 SHAPES = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -121,26 +121,28 @@ class JsonReader:
     def _resource(self, written: _Json, batch: Batch, tenant: str) -> None:
         described = (written.get("resource") or {}).get("attributes") or []
         key = repr(described)
-        sender = self._senders.find(key, len(key), partial(_checked, described), tenant=tenant)
-        if sender is not None:
-            batch.heard(sender)
+        # As JSON it takes more room than in protobuf.
+        sender = self._senders.find(key, len(key) // _AS_JSON, partial(_checked, described), tenant=tenant)
+        batch.heard(sender)
         for scope in written.get("scopeMetrics") or ():
             for metric in scope.get("metrics") or ():
                 self._metric(metric, sender, batch)
 
-    def _metric(self, written: _Json, sender: Sender | None, batch: Batch) -> None:
+    def _metric(self, written: _Json, sender: Sender | int, batch: Batch) -> None:
         form = next((form for form in Form if written.get(form.value) is not None), None)
         if form is None:
             return
         data = written[form.value]
         points: Sequence[_Json] = data.get("dataPoints") or ()
-        batch.points += len(points)
-        if not points:
+        if not batch.has_room(len(points), form) or not points:
+            return
+        if isinstance(sender, int):
+            batch.refuse(sender, None, len(points))
             return
         name, unit = _text(written.get("name") or ""), _text(written.get("unit") or "")
         what = MetricKind(form, temporality_of(data), _truth(data.get("isMonotonic") or False))
-        stream = None if sender is None else sender.streams.get((name, unit, what))
-        if stream is None and sender is not None:
+        stream = sender.streams.get((name, unit, what))
+        if stream is None:
             stream = self._senders.stream(sender, (name, unit, what), name, unit, what)
         if stream is None:
             batch.no_stream(len(points))
@@ -152,7 +154,7 @@ class JsonReader:
         described = written.get("attributes") or []
         key = repr(described)
         if len(key) > self._limits.attribute_bytes * _AS_JSON:
-            batch.too_wide()
+            batch.refuse(TOO_WIDE, stream.sender)
             return
         read = partial(_checked, described)
         at = signed(int(written.get("timeUnixNano") or 0))

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from otelmon.collect.arriving import Arriving, Mode
-from otelmon.collect.limits import IngestLimits, MalformedError
+from otelmon.collect.limits import IngestLimits
 from otelmon.collect.names import Kind, label_set, metric_name
 from otelmon.collect.points import SECOND, Nanoseconds
+from otelmon.collect.shares import Shares
 from otelmon.collect.translate import instance_of, job_of, target_info
 from otelmon.labels import Labels
 from otelmon.tenants import TENANT
@@ -27,6 +28,8 @@ TOO_WIDE = -3
 """Stands for the row of a series with too many attributes."""
 CLASH = -5
 """Stands for the row of a series that another kind of metric has: not for long, so it is not to be remembered."""
+OVER_SHARE = -4
+"""Stands for the row of a series that is more than its service or tenant may have."""
 
 # The points of one collection are stamped within so much.
 _MOMENT = SECOND // 2
@@ -131,20 +134,21 @@ class Stream:
 def _are(rows: Rows, gone: set[int]) -> bool:
     if isinstance(rows, int):
         # What was refused may have room now.
-        return rows in gone or rows == NO_ROOM
+        return rows in gone or rows in {NO_ROOM, OVER_SHARE}
     return any(row in gone for row in rows[1])
 
 
 class Sender:
     """A resource that sends. ``newest`` is the time of its newest point in unix nanoseconds.
 
-    ``interval_seconds`` is how often it sends; None where it does not say.
+    ``interval_seconds`` is how often it sends; None where it does not say. ``whose`` are its tenant and service.
     """
 
-    __slots__ = ("heard", "identity", "info", "interval_seconds", "newest", "number", "series", "streams")
+    __slots__ = ("heard", "identity", "info", "interval_seconds", "newest", "number", "series", "streams", "whose")
 
     def __init__(self, attributes: Mapping[str, Any], *, tenant: str, number: int) -> None:
         self.identity = {"job": job_of(attributes), "instance": instance_of(attributes)}
+        self.whose = (tenant, self.identity["job"])
         self.interval_seconds = _seconds(attributes.get(INTERVAL))
         described = target_info({key: each for key, each in attributes.items() if key != INTERVAL}, self.identity)
         if tenant:
@@ -168,28 +172,30 @@ class Senders:
         self._next = 0
         self._ways = 0
         self._stream_count = 0
+        self._shares = {what: Shares(most, limits) for what, most in _shared(limits).items()}
 
     def find(
         self, key: Hashable, size: int, attributes: Callable[[], Mapping[str, Any]], *, tenant: str
-    ) -> Sender | None:
-        """The sender by its resource as it is written, in so many bytes; None where there are too many.
-
-        Raises MalformedError where the resource is larger than may be.
-        """
+    ) -> Sender | int:
+        """The sender by its resource as it is written, in so many bytes; else why it is not taken, as for a series."""
         sender = self._senders.get((tenant, key))
         if sender is None:
             if size > self._limits.attribute_bytes:
-                raise MalformedError(f"a resource has more than {self._limits.attribute_bytes} bytes of attributes")
+                return TOO_WIDE
             if len(self._senders) >= self._limits.senders:
-                return None
+                return NO_ROOM
             described = attributes()
             if len(described) > self._limits.attributes:
-                raise MalformedError(f"a resource has more than {self._limits.attributes} attributes")
+                return TOO_WIDE
+            found = Sender(described, tenant=tenant, number=self._numbers[-1] if self._numbers else self._next)
+            if not self._shares[Sender].has_room(*found.whose):
+                return OVER_SHARE
             if self._numbers:
-                number = self._numbers.pop()
+                self._numbers.pop()
             else:
-                number, self._next = self._next, self._next + 1
-            sender = self._senders[tenant, key] = Sender(described, tenant=tenant, number=number)
+                self._next += 1
+            self._shares[Sender].add(*found.whose)
+            sender = self._senders[tenant, key] = found
         return sender
 
     def stream(self, sender: Sender, key: Hashable, name: str, unit: str, what: MetricKind) -> Stream | None:
@@ -199,30 +205,35 @@ class Senders:
         if mode is None or too_long or self._stream_count >= self._limits.series:
             return None
         translated = metric_name(name, unit, what.kind)
-        if not translated:
+        if not translated or not self._shares[Stream].has_room(*sender.whose):
             return None
         if translated == FAREWELL:
             mode = Mode.FAREWELL
         self._stream_count += 1
+        self._shares[Stream].add(*sender.whose)
         found = sender.streams[key] = Stream(sender, translated, what.form, mode)
         return found
 
     def rows(
         self, stream: Stream, attributes: Mapping[str, Any], make: MakeSeries, bounds: tuple[float, ...], *, now: int
     ) -> list[int] | int:
-        """The rows of a point's series; NO_ROOM or CLASH where it has none."""
+        """The rows of a point's series; NO_ROOM, OVER_SHARE or CLASH where it has none."""
         sender = stream.sender
         series = make(stream.name, {**label_set(attributes), **sender.identity}, bounds)
         if self._arriving.clashes(series, stream.mode, now=now):
             return CLASH
         before = len(self._arriving)
-        rows = None
-        if sender.series + len(series) <= self._limits.series_per_sender:
-            rows = self._arriving.admit(series, stream.mode, sender=sender.number, since=stream.since)
+        within = sender.series + len(series) <= self._limits.series_per_sender
+        if not within or not self._shares[Labels].has_room(*sender.whose, len(series)):
+            stream.lost()
+            return OVER_SHARE
+        rows = self._arriving.admit(series, stream.mode, sender=sender.number, since=stream.since)
         if rows is None:
             stream.lost()
             return NO_ROOM
-        sender.series += len(self._arriving) - before
+        new = len(self._arriving) - before
+        sender.series += new
+        self._shares[Labels].add(*sender.whose, new)
         return rows
 
     def info_rows(self, sender: Sender) -> Sequence[int]:
@@ -255,6 +266,8 @@ class Senders:
                 del self._senders[key]
                 self._numbers.append(sender.number)
         self._ways = self._stream_count = 0
+        for shares in self._shares.values():
+            shares.clear()
         for sender in self._senders.values():
             held: set[int] = set()
             for stream in sender.streams.values():
@@ -265,6 +278,8 @@ class Senders:
             sender.streams = {key: stream for key, stream in sender.streams.items() if stream.known}
             self._stream_count += len(sender.streams)
             sender.series = len(held)
+            for what, count in ((Sender, 1), (Stream, len(sender.streams)), (Labels, len(held))):
+                self._shares[what].add(*sender.whose, count)
 
     def shift(self, nanoseconds: int) -> None:
         """The clock jumped: senders were heard of as long ago as before."""
@@ -279,6 +294,11 @@ def _seconds(told: object) -> float | None:
     if not isinstance(told, int | float) or isinstance(told, bool):
         return None
     return float(told) if 0 < told < math.inf else None
+
+
+def _shared(limits: IngestLimits) -> Mapping[type, int]:
+    """What has a bound for all together. Each metric of a sender is one."""
+    return {Sender: limits.senders, Stream: limits.series, Labels: limits.series}
 
 
 def _all(rows: Rows) -> Sequence[int]:

@@ -30,7 +30,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from otelmon.collect.batch import Batch, signed
 from otelmon.collect.limits import IngestLimits, MalformedError
-from otelmon.collect.senders import Form, MetricKind, Sender, Senders, Stream
+from otelmon.collect.senders import TOO_WIDE, Form, MetricKind, Sender, Senders, Stream
 from otelmon.collect.values import attributes_of
 
 # Keys of fields (number << 3 | wire type) in metrics.proto.
@@ -107,14 +107,13 @@ class _Reading:
             elif key == 0x12:
                 scopes.append((low, high))
         sender = self._senders.find(described, len(described), partial(_described, described), tenant=tenant)
-        if sender is not None:
-            self._batch.heard(sender)
+        self._batch.heard(sender)
         for scope, stop in scopes:
             for key, low, high in _fields(buffer, scope, stop):
                 if key == 0x12:
                     self._metric(low, high, sender)
 
-    def _metric(self, begin: int, end: int, sender: Sender | None) -> None:
+    def _metric(self, begin: int, end: int, sender: Sender | int) -> None:
         buffer = self._buffer
         name = unit = b""
         form, low, high = None, 0, 0
@@ -128,12 +127,14 @@ class _Reading:
         if form is None:
             return
         begins, ends, temporality, monotonic = _points(buffer, low, high)
-        self._batch.points += len(begins)
-        if not begins:
+        if not self._batch.has_room(len(begins), form) or not begins:
+            return
+        if isinstance(sender, int):
+            self._batch.refuse(sender, None, len(begins))
             return
         what = MetricKind(form, temporality, monotonic)
-        stream = None if sender is None else sender.streams.get((name, unit, what))
-        if stream is None and sender is not None:
+        stream = sender.streams.get((name, unit, what))
+        if stream is None:
             stream = self._senders.stream(sender, (name, unit, what), name.decode(), unit.decode(), what)
         if stream is None:
             self._batch.no_stream(len(begins))
@@ -154,7 +155,7 @@ class _Reading:
                 if row == -1:
                     self._point(begin, end, stream)
                 elif row < 0:
-                    self._batch.refuse(row)
+                    self._batch.refuse(row, stream.sender)
             found = [index for index, row in enumerate(rows) if row >= 0]
             rows = [rows[index] for index in found]
             begins, ends = [begins[index] for index in found], [ends[index] for index in found]
@@ -170,7 +171,7 @@ class _Reading:
         form, batch = _POINTS[stream.form], self._batch
         attributes, rest = _split(self._buffer, begin, end, form)
         if len(attributes) > self._limits.attribute_bytes:
-            batch.too_wide()
+            batch.refuse(TOO_WIDE, stream.sender)
             return
         point = form.message.FromString(rest)
         read = partial(_attributes, form.message, attributes)

@@ -1,11 +1,13 @@
-"""Reads ``endpoint:`` and ``token:``: the `otelmon serve` that pages in this application's place."""
+"""Reads ``endpoint:``, ``token:`` and ``endpoint_tls:``: the `otelmon serve` that pages in this application's place."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from otelmon.config.client_tls import TlsSettings, read_client_tls
 from otelmon.document.fields import Fields
 from otelmon.document.model import Scalar
 from otelmon.variables import Variables
@@ -15,16 +17,23 @@ _HINT = "write where otelmon serve takes OTLP over HTTP, such as http://otelmon:
 
 
 class ClientSettings(BaseModel):
-    """Where `otelmon serve` takes OTLP over HTTP, without a slash at its end, and the bearer token for it."""
+    """Where `otelmon serve` takes OTLP over HTTP, without a slash at its end, and the bearer token for it.
+
+    ``tls`` has who signs its certificate, where that is nobody whom the machine trusts anyway, and our own one for it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     url: str
     token: SecretStr | None = None
+    tls: TlsSettings = TlsSettings()
 
 
-def read_client(fields: Fields | None, variables: Variables) -> ClientSettings | None:
-    """``endpoint:`` and ``token:``, or OTELMON_ENDPOINT and OTELMON_TOKEN over them; None without an endpoint."""
+def read_client(fields: Fields | None, base: Path, variables: Variables) -> ClientSettings | None:
+    """``endpoint:`` and ``token:``, or OTELMON_ENDPOINT and OTELMON_TOKEN over them; None without an endpoint.
+
+    The files of ``endpoint_tls:`` are relative to ``base``.
+    """
     url = variables.text(_URL)
     if url is not None:
         if not _is_address(url):
@@ -40,9 +49,10 @@ def read_client(fields: Fields | None, variables: Variables) -> ClientSettings |
     if token is None and fields is not None:
         written = fields.value("token")
         token = written.text.strip() or None if isinstance(written, Scalar) else None
+    tls = TlsSettings() if fields is None else read_client_tls(fields, "endpoint_tls", base)
     if url is None:
         return None
-    return ClientSettings(url=url.rstrip("/"), token=None if token is None else SecretStr(token))
+    return ClientSettings(url=url.rstrip("/"), token=None if token is None else SecretStr(token), tls=tls)
 
 
 def _is_address(url: str) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from otelmon.collect.otlp import GRPC, HTTP, Signal
+from otelmon.config.client_tls import TlsSettings, read_client_tls
 from otelmon.document.fields import Fields, Problems, did_you_mean, set_fields
 from otelmon.document.model import Listing, Scalar, Section, describe, is_empty
 
@@ -39,16 +40,6 @@ class Compression(StrEnum):
 
     GZIP = "gzip"
     NONE = "none"
-
-
-class TlsSettings(BaseModel):
-    """Files in PEM: who signs the other side's certificate, and our own certificate with its key (mTLS)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
 
 
 class ForwardSettings(BaseModel):
@@ -178,27 +169,9 @@ class _Target:
         return tuple(dict.fromkeys(found))
 
     def _tls(self, *, secure: bool) -> TlsSettings:
-        section = self.fields.sub("tls")
-        if section is None:
-            return TlsSettings()
-        fields = Fields(section, self.problems, known=("ca", "certificate", "key"), path=self.fields.key("tls"))
-        if not secure:
+        if self.fields.value("tls") is not None and not secure:
             self.fields.fault("tls", "the endpoint is without TLS", "write https://... as the endpoint")
-        files = {name: self._file(fields, name) for name in ("ca", "certificate", "key")}
-        if (files["certificate"] is None) != (files["key"] is None):
-            missing = "key" if files["key"] is None else "certificate"
-            if fields.entry(missing) is None:
-                fields.fault(missing, "a certificate and its key belong together", f"write {missing}: FILE too")
-        return TlsSettings(**files)
-
-    def _file(self, fields: Fields, name: str) -> Path | None:
-        text = fields.text(name, what="a file")
-        if text is None:
-            return None
-        path = (self.base / text.strip()).absolute()
-        if not path.is_file():
-            fields.fault(name, f"{text.strip()!r} is no file", "write the path of a file in PEM, relative to this one")
-        return path
+        return read_client_tls(self.fields, "tls", self.base)
 
     def _queue_bytes(self) -> int:
         section = self.fields.sub("queue")

@@ -46,8 +46,8 @@ _KEYS = (
     "service", "environment", "paging", "interval", "discord", "alerts", "rule_files", "runbook_base_url",
     "public_url", "exclude_paths", "state_dir", "instance", "max_series", "people", "schedules", "escalation",
     "runbooks", "notifiers", "fallback", "routes", "probes", "redis", "sentry_url", "heartbeat_url", "heartbeat_every",
-    "slo", "trace_url", "exception_messages", "endpoint", "token", "serve", "forward", "process", NOTICES_KEY,
-    *POLICY_KEYS,
+    "slo", "trace_url", "exception_messages", "endpoint", "token", "endpoint_tls", "serve", "forward", "process",
+    NOTICES_KEY, *POLICY_KEYS,
 )  # fmt: skip
 # Titles that a framework gives an application nobody has named.
 _DEFAULT_TITLES = {"FastAPI", "Litestar API", "Starlette"}
@@ -154,7 +154,7 @@ class _Reader:
             sentry=read_sentry(self.variables, self._address("sentry_url")),
             heartbeat_url=read_heartbeat_url(fields, self.variables),
             heartbeat_seconds=read_heartbeat_seconds(fields),
-            client=None if server else read_client(fields, self.variables),
+            client=None if server else read_client(fields, base, self.variables),
             serve=serve,
             forward=read_forward(fields, base, self.problems),
             process=read_process(fields, self.problems),

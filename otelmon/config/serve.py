@@ -20,12 +20,16 @@ DEFAULT_FORGET_SECONDS = 86_400.0
 DEFAULT_MAX_SERIES = 200_000
 """How many series a server keeps in memory where ``max_series:`` does not say."""
 
-_KEYS = ("name", "host", "grpc", "http", "public", "tokens", "tls", "max_body", "forget_after")
+DEFAULT_SHARE = 0.5
+"""Of max_series, what one client may have."""
+
+_KEYS = ("name", "host", "grpc", "http", "public", "tokens", "tls", "max_body", "share", "forget_after")
 _TLS_KEYS = ("certificate", "key", "client_ca")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SIZE = re.compile(r"([0-9]+)\s*(KiB|MiB|GiB|KB|MB|GB)")
 _UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_SHARE = re.compile(r"([0-9]{1,3})\s*%")
 _SHORTEST_TOKEN = 16
 _LAST_PORT = 65535
 
@@ -57,7 +61,8 @@ class ServeSettings(BaseModel):
     """How `otelmon serve` listens. ``tokens`` are the bearer tokens, by whose they are; without any nobody is asked.
 
     ``grpc_port`` and ``http_port``, at ``host``, take OTLP and are None where they are off. ``public`` has the pages,
-    health and metrics; these need no token. ``max_body_bytes`` bounds a request after decompression.
+    health and metrics; these need no token. ``max_body_bytes`` bounds a request after decompression, ``share`` (0 to 1)
+    what one service, and one of several tokens, may have of ``max_series``; one instance has half of that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -70,6 +75,7 @@ class ServeSettings(BaseModel):
     tokens: Mapping[str, SecretStr] = Field(default_factory=dict)
     tls: ServeTlsSettings | None = None
     max_body_bytes: int | None = None
+    share: float = DEFAULT_SHARE
     forget_seconds: float = DEFAULT_FORGET_SECONDS
 
     @property
@@ -93,6 +99,7 @@ def read_serve(fields: Fields | None, base: Path, problems: Problems) -> ServeSe
         tokens=_tokens(own),
         tls=_tls(own, base),
         max_body_bytes=_size(own, "max_body"),
+        share=_share(own),
         forget_seconds=own.duration("forget_after", low=60.0, high=30 * 86_400.0) or DEFAULT_FORGET_SECONDS,
     )
     if found.grpc_port is None and found.http_port is None:
@@ -202,3 +209,17 @@ def _size(fields: Fields, name: str) -> int | None:
         fields.fault(name, f"{describe(value)} is no size", "write 64MiB; 1KiB at least, 1GiB at most")
         return None
     return size
+
+
+def _share(fields: Fields) -> float:
+    value = fields.value("share")
+    if value is None:
+        return DEFAULT_SHARE
+    match = _SHARE.fullmatch(value.text.strip()) if isinstance(value, Scalar) else None
+    percent = 0 if match is None else int(match[1])
+    if not 1 <= percent <= 100:
+        fields.fault(
+            "share", f"{describe(value)} is no share of max_series", "write 50%; 1% at least, 100% for no bound"
+        )
+        return DEFAULT_SHARE
+    return percent / 100

@@ -8,8 +8,9 @@ import json
 import logging
 import math
 import socket
+import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,11 +69,14 @@ class BoundedClient:
         connect_seconds: float = CONNECT_SECONDS,
         total_seconds: float = TOTAL_SECONDS,
         clock: Clock | None = None,
+        verify: Callable[[], ssl.SSLContext | bool] = lambda: True,
     ) -> None:
+        """``verify`` is asked for whose certificates are trusted when the client is opened; it may raise OSError."""
         self.total_seconds = total_seconds
         # Longer than the whole, so that the whole is what ends an exchange; a net under a socket that cannot be shut.
         self._timeout = httpx.Timeout(2 * total_seconds, connect=min(connect_seconds, total_seconds))
         self._clock = clock or SystemClock()
+        self._verify = verify
         self._client: httpx.Client | None = None
 
     def exchange(
@@ -117,12 +121,13 @@ class BoundedClient:
         if self._client is None:
             try:
                 self._client = httpx.Client(
+                    verify=self._verify(),
                     timeout=self._timeout,
                     limits=httpx.Limits(max_keepalive_connections=0),
                     headers={"User-Agent": "otelmon", "Accept": "application/json"},
                 )
             except (ValueError, OSError, httpx.InvalidURL) as error:
-                reason = f"the environment's proxy or certificate variables cannot be used: {why(error)}"
+                reason = f"the proxies or certificates that are configured cannot be used: {why(error)}"
                 raise ExchangeError(reason) from None
         return self._client
 

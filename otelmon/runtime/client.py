@@ -64,7 +64,9 @@ class Client:
         token = server.token
         self._headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
         total = min(_LONGEST_SECONDS, max(1.0, settings.interval_seconds))
-        self._exchange = BoundedClient(connect_seconds=total, total_seconds=total, clock=clock)
+        self._exchange = BoundedClient(
+            connect_seconds=total, total_seconds=total, clock=clock, verify=lambda: server.tls.context
+        )
         self._interval_seconds = settings.interval_seconds
         self._first_try_seconds = max(_LEAST_TRY_SECONDS, _FIRST_TRY * settings.interval_seconds)
         self._longest_pause_seconds = min(_LONGEST_PAUSE_SECONDS, _PAUSE * settings.interval_seconds)

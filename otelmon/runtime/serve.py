@@ -40,6 +40,7 @@ from otelmon.server.arrivals import Arrived, ReceiverSettings, Sink, TlsFiles
 from otelmon.server.exposition import exposition
 from otelmon.server.forward.forwarder import Forwarder
 from otelmon.server.forward.json_body import protobuf_of
+from otelmon.server.forward.messages import checked
 from otelmon.server.forward.own import ForwardedLogs, ForwardedMetrics
 from otelmon.server.front import Figures, Listener, front
 from otelmon.server.paged import told
@@ -80,7 +81,7 @@ class Server:
             forget_seconds=serve.forget_seconds,
             tenants=serve.tenants,
         )
-        limits = IngestLimits(series=settings.max_series)
+        limits = _limits(settings)
         self._ingest = Ingest(faults=self._faults, limits=limits, attendance=self._presence)
         self._process = Process(settings.process, faults=self._faults)
         self._forwarder = Forwarder(settings.forward, directory=settings.state_dir, faults=self._faults, clock=clock)
@@ -195,8 +196,9 @@ class Server:
         return taken
 
     def _pass_on(self, signal: Signal, arrived: Arrived) -> Taken:
-        """Traces and logs: sent on as they are."""
-        self._forwarder.put(signal, protobuf_of(signal, arrived.body) if arrived.json else arrived.body)
+        """Traces and logs: sent on as they are, in one request with those of others, so they have to be whole."""
+        body = protobuf_of(signal, arrived.body) if arrived.json else checked(signal, arrived.body)
+        self._forwarder.put(signal, body)
         return Taken(points=0)
 
     def _unhealthy(self) -> str:
@@ -230,6 +232,17 @@ class Server:
         if self._front is not None and settings.serve.public is not None:
             host = settings.serve.public.host
             logger.info("otelmon: health, metrics and pages at http://%s:%d", host, self._front.port)
+
+
+def _limits(settings: Settings) -> IngestLimits:
+    serve, most = settings.serve, settings.max_series
+    return IngestLimits(
+        series=most,
+        series_per_sender=max(1, int(most * serve.share / 2)) if serve.share < 1 else most,
+        share=serve.share,
+        # Whoever is let in by the only token there is has no other beside them.
+        tenant_share=serve.share if len(serve.tokens) > 1 else 1.0,
+    )
 
 
 def _receiver_settings(settings: Settings) -> ReceiverSettings:

@@ -64,9 +64,12 @@ class ReceiverSettings:
     most_json: int = 8 * 1024 * 1024
     """The same for JSON, which takes many times as much once it is read."""
     most_connections: int = 1000
-    """Connections over HTTP; one more is answered 503."""
+    """Connections over HTTP. For one more, the one that waits for longest for a request is ended."""
     most_at_once: int = 32
-    """Requests that are read or handled at the same time, over HTTP and gRPC each; one more is to come later."""
+    """Requests that are read at the same time, over HTTP and gRPC, and as many that are handled. For one more that is
+    read the one that takes longest is to come later; for one more that is handled, itself."""
+    most_held: int = 256 * 1024 * 1024
+    """Bytes of all requests that are read or handled, after decompression."""
     head_seconds: float = 10.0
     """How long a client may take for the head of a request."""
     body_seconds: float = 20.0

@@ -37,11 +37,13 @@ class Body:
         self._room = most_decompressed
         self._most_decompressed = most_decompressed
         self._came = 0
+        self.plain = encoding == "identity"
+        """Whether it is not compressed, so that taking it costs next to nothing."""
         self._decoder = _DECODERS[encoding]()
         self._pieces: list[bytes] = []
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes. Raises TooLargeError and BrokenError."""
+    def feed(self, data: bytes) -> int:
+        """Take the next bytes; returns how many they become. Raises TooLargeError and BrokenError."""
         self._came += len(data)
         if self._came > self._most:
             raise TooLargeError(f"the body is larger than {self._most} bytes")
@@ -51,6 +53,7 @@ class Body:
             raise TooLargeError(f"the body is larger than {self._most_decompressed} bytes when it is decompressed")
         if piece:
             self._pieces.append(piece)
+        return len(piece)
 
     def whole(self) -> bytes:
         """All of it, after the last `feed`. Raises BrokenError where it was cut short."""

@@ -18,12 +18,13 @@ from otelmon.instrument.lifecycle import ASGIApp, Receive, Scope, Send
 from otelmon.instrument.own_pages import OwnPages
 from otelmon.server.exposition import CONTENT_TYPE
 from otelmon.server.mount import in_thread
+from otelmon.server.patience import Patience, patient
 
 _PLAIN = "text/plain; charset=utf-8"
 # What is asked here is asked by machines now and then, and by people.
 _MOST_AT_ONCE = 64
 _STOP_SECONDS = 3.0
-_HEAD_SECONDS = 10.0
+_PATIENCE = Patience(connections=_MOST_AT_ONCE, request_bytes=1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,20 +72,18 @@ class Listener:
             raise ConfigError([Problem(message=message, hint="pip install 'otelmon[server]'")])
         import uvicorn
 
-        from otelmon.server.patience import patient
-
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
-            http=patient(_HEAD_SECONDS),
+            http=patient(_PATIENCE),
             ws="none",
             lifespan="off",
             access_log=False,
             log_config=None,
             log_level="warning",
-            limit_concurrency=_MOST_AT_ONCE,
+            limit_concurrency=2 * _MOST_AT_ONCE,
             timeout_graceful_shutdown=int(_STOP_SECONDS),
             server_header=False,
         )

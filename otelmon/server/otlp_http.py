@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from google.rpc.status_pb2 import Status
 
@@ -23,10 +24,13 @@ from otelmon.faults import Faults
 from otelmon.server.arrivals import REJECTED, Arrived, ReceiverSettings, Sink, Tokens, partial_success
 from otelmon.server.bodies import ENCODINGS, Body, BrokenError, TooLargeError
 from otelmon.server.paged import PAGED_PATH, Told
+from otelmon.server.room import FullError, Place, Room
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"
@@ -80,7 +84,7 @@ class _Coming:
 
 
 class OtlpHttp:
-    """The ASGI app. ``executor`` runs what takes longer than the event loop may be held."""
+    """The ASGI app. ``executor`` runs what takes longer than the event loop may be held; ``room`` is what there is."""
 
     def __init__(
         self,
@@ -89,6 +93,7 @@ class OtlpHttp:
         *,
         faults: Faults,
         executor: Executor,
+        room: Room,
         told: Told | None = None,
     ) -> None:
         self._settings = settings
@@ -97,7 +102,7 @@ class OtlpHttp:
         self._faults = faults
         self._executor = executor
         self._told = told
-        self._at_once = 0
+        self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -141,17 +146,26 @@ class OtlpHttp:
             raise _RefusedError(
                 415, _INVALID, "Content-Encoding is not known", close=True, accept_encoding=", ".join(ENCODINGS[:3])
             )
-        if self._at_once >= self._settings.most_at_once:
-            raise self._later("too many requests at once", close=True)
-        self._at_once += 1
-        try:
-            most = self._settings.most_json if media == _JSON else self._settings.most_decompressed
-            body = await self._read(headers.get("content-length", ""), encoding, most, receive)
-            if body is None:
-                return None
-            taken = await self._take(sink, Arrived(body=body, json=media == _JSON, tenant=tenant))
-        finally:
-            self._at_once -= 1
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._settings.most_body:
+            raise _RefusedError(413, _INVALID, f"the body is larger than {self._settings.most_body} bytes", close=True)
+        most = self._settings.most_json if media == _JSON else self._settings.most_decompressed
+        body = Body(encoding, most=self._settings.most_body, most_decompressed=most)
+        patience = asyncio.timeout(self._settings.body_seconds)
+        with self._room.reading(partial(_end, patience)) as place:
+            try:
+                async with patience:
+                    whole = await self._read(body, place, receive)
+                if whole is None:
+                    return None
+                place.whole()
+            except TimeoutError as error:
+                if place.gone:
+                    raise self._later("too many requests at once", close=True) from error
+                raise _RefusedError(408, _INVALID, "the body came too slowly", close=True) from error
+            except FullError as error:
+                raise self._later("too many requests at once", close=True) from error
+            taken = await self._take(sink, Arrived(body=whole, json=media == _JSON, tenant=tenant))
         return Answer(status=200, body=_partial(signal, taken, media), media=media)
 
     def _paged(self, told: Told, scope: Scope, headers: Mapping[str, str]) -> Answer:
@@ -172,37 +186,36 @@ class OtlpHttp:
             raise _RefusedError(405, _INVALID, "OTLP is sent by POST", close=True, allow="POST")
         return found
 
-    async def _read(self, length: str, encoding: str, most: int, receive: Receive) -> bytes | None:
-        """The body, None where the client is gone."""
-        settings = self._settings
-        if length.isdecimal() and int(length) > settings.most_body:
-            raise _RefusedError(413, _INVALID, f"the body is larger than {settings.most_body} bytes", close=True)
-        body = Body(encoding, most=settings.most_body, most_decompressed=most)
+    async def _read(self, body: Body, place: Place, receive: Receive) -> bytes | None:
+        """The whole body, None where the client is gone."""
         try:
-            async with asyncio.timeout(settings.body_seconds):
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        return None
-                    data, more = message.get("body", b""), message.get("more_body", False)
-                    if encoding == "identity" or len(data) <= _SMALL:
-                        body.feed(data)
-                    else:
-                        await asyncio.get_running_loop().run_in_executor(self._executor, body.feed, data)
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                data, more = message.get("body", b""), message.get("more_body", False)
+                if body.plain or len(data) <= _SMALL:
+                    held = body.feed(data)
+                else:
+                    held = await self._aside(body.feed, data)
+                place.hold(held)
             return body.whole()
         except TooLargeError as error:
             raise _RefusedError(413, _INVALID, str(error), close=True) from error
         except BrokenError as error:
             raise _RefusedError(400, _INVALID, str(error), close=True) from error
-        except TimeoutError as error:
-            raise _RefusedError(408, _INVALID, "the body came too slowly", close=True) from error
+
+    async def _aside(self, action: Callable[[_Given], _Made], given: _Given) -> _Made:
+        """In a thread, for the event loop serves everybody."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, action, given)
 
     async def _take(self, sink: Sink, arrived: Arrived) -> Taken:
         try:
-            if len(arrived.body) <= _SMALL:
+            # While another one is handled, over HTTP or gRPC, this one may have to wait for it.
+            if len(arrived.body) <= _SMALL and self._room.handling == 1:
                 return sink(arrived)
-            return await asyncio.get_running_loop().run_in_executor(self._executor, sink, arrived)
+            return await self._aside(sink, arrived)
         except MalformedError as error:
             raise _RefusedError(400, _INVALID, str(error)) from error
         except OverloadedError as error:
@@ -210,6 +223,11 @@ class OtlpHttp:
 
     def _later(self, why: str, *, close: bool = False) -> _RefusedError:
         return _RefusedError(503, _UNAVAILABLE, why, close=close, retry_after=str(self._settings.retry_after_seconds))
+
+
+def _end(patience: asyncio.Timeout) -> None:
+    with suppress(RuntimeError):  # it ends already
+        patience.reschedule(0.0)
 
 
 async def _send(send: Send, answer: Answer) -> None:

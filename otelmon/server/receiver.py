@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from otelmon.collect.otlp import Signal
 from otelmon.errors import ConfigError, Problem
 from otelmon.faults import Faults
 from otelmon.server.arrivals import ReceiverSettings, Sink
+from otelmon.server.certificates import Certificates
 from otelmon.server.otlp_grpc import grpc_server
 from otelmon.server.otlp_http import OtlpHttp
 from otelmon.server.paged import Told
+from otelmon.server.room import Room
 
 if TYPE_CHECKING:
     import grpc
@@ -27,6 +29,8 @@ _BACKLOG = 512
 _THREADS = 2
 # SDKs send each minute, and a connection anew for each time would cost both more than it does to keep it.
 _KEEP_ALIVE_SECONDS = 75
+# What small requests may come wrapped in.
+_WRAPPED = 1024 * 1024
 
 
 class Receiver:
@@ -44,6 +48,7 @@ class Receiver:
         self._sinks = sinks
         self._faults = faults
         self._told = told
+        self._room = Room(settings.most_at_once, max(settings.most_held, settings.most_decompressed))
         self._http: _HttpServer | None = None
         self._grpc: grpc.Server | None = None
 
@@ -55,10 +60,12 @@ class Receiver:
         """
         try:
             if self._settings.http_port is not None:
-                self._http = _HttpServer(self._settings, self._sinks, self._faults, self._told)
+                self._http = _HttpServer(self._settings, self._sinks, self._room, self._faults, self._told)
                 self.http_port = self._http.port
             if self._settings.grpc_port is not None:
-                self._grpc, self.grpc_port = grpc_server(self._settings, self._sinks, faults=self._faults)
+                self._grpc, self.grpc_port = grpc_server(
+                    self._settings, self._sinks, room=self._room, faults=self._faults
+                )
                 self._grpc.start()
             if self._http is not None:
                 self._http.start()
@@ -76,11 +83,29 @@ class Receiver:
         self._http = self._grpc = self.http_port = self.grpc_port = None
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """Waits for a client's end of TLS no longer than for the head of a request; uvicorn would for a minute."""
+
+    def __init__(self, handshake_seconds: float) -> None:
+        super().__init__()
+        self._handshake_seconds = handshake_seconds
+
+    async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
+        if options.get("ssl") is not None:
+            options["ssl_handshake_timeout"] = self._handshake_seconds
+        return await super().create_server(*args, **options)
+
+
 class _HttpServer:
     """uvicorn in a thread of its own, on a socket that is bound before it is started."""
 
     def __init__(
-        self, settings: ReceiverSettings, sinks: Mapping[Signal, Sink], faults: Faults, told: Told | None
+        self,
+        settings: ReceiverSettings,
+        sinks: Mapping[Signal, Sink],
+        room: Room,
+        faults: Faults,
+        told: Told | None,
     ) -> None:
         try:
             import uvicorn
@@ -89,16 +114,23 @@ class _HttpServer:
             raise ConfigError(
                 [Problem(message="OTLP/HTTP is served with uvicorn, which is absent", hint=hint)]
             ) from error
-        from otelmon.server.patience import patient
+        from otelmon.server.patience import Patience, patient
 
         self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="otelmon-otlp")
         self._faults = faults
         self._socket = _bound(settings)
         self.port: int = self._socket.getsockname()[1]
-        app = OtlpHttp(settings, sinks, faults=faults, executor=self._executor, told=told)
+        app = OtlpHttp(settings, sinks, faults=faults, executor=self._executor, room=room, told=told)
         config = uvicorn.Config(
             app,
-            http=patient(settings.head_seconds),
+            http=patient(
+                Patience(
+                    head_seconds=settings.head_seconds,
+                    answer_seconds=settings.body_seconds,
+                    connections=settings.most_connections,
+                    request_bytes=2 * settings.most_body + _WRAPPED,
+                )
+            ),
             ws="none",
             lifespan="off",
             loop="asyncio",
@@ -107,12 +139,13 @@ class _HttpServer:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            limit_concurrency=settings.most_connections,
+            limit_concurrency=2 * settings.most_connections,  # `Patience` ends some before
             timeout_graceful_shutdown=1,
         )
         config.load()
         if settings.tls is not None:
-            config.ssl = _tls_context(settings)
+            config.ssl = Certificates(settings.tls, faults).context()
+        self._handshake_seconds = settings.head_seconds
         self._server: uvicorn.Server = uvicorn.Server(config)
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="otelmon-http", daemon=True)
@@ -131,7 +164,8 @@ class _HttpServer:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._serve())
+            with asyncio.Runner(loop_factory=partial(_Loop, self._handshake_seconds)) as runner:
+                runner.run(self._serve())
         except Exception as error:  # noqa: BLE001 (`start` says so; later, gRPC goes on)
             self._faults.add("receiver", "OTLP over HTTP is not served any more", error)
         finally:
@@ -155,16 +189,3 @@ def _bound(settings: ReceiverSettings) -> socket.socket:
         where = f"{settings.host}:{settings.http_port}"
         raise OSError(f"OTLP/HTTP cannot listen at {where}: {error.strerror or error}") from error
     return bound
-
-
-def _tls_context(settings: ReceiverSettings) -> ssl.SSLContext | None:
-    tls = settings.tls
-    if tls is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate, tls.key)
-    if tls.client_ca is not None:
-        context.load_verify_locations(tls.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

@@ -241,7 +241,7 @@ def test_more_series_than_a_sender_may_have_are_rejected_and_those_that_exist_go
     for tick in range(2):
         points = [number(1, START + tick, route=str(each)) for each in range(5)]
         taken = send(ingest, gauge(*points), at=START + tick)
-        assert (taken.points, taken.rejected, taken.message) == (2, 3, "too many series: 3")
+        assert (taken.points, taken.rejected, taken.message) == (2, 3, "too many series of one client: 3")
     assert (ingest.overflowed, ingest.series, len(ingest.collect(START + 2))) == (6, 2, 4)
     other = {"service.name": "cart", "service.instance.id": "i-2"}
     assert send(ingest, gauge(number(1, START)), at=START, resource=other).rejected == 0
@@ -254,8 +254,57 @@ def test_too_many_attributes_and_too_long_ones_are_rejected() -> None:
     taken = send(ingest, gauge(wide, long, number(1, START)), at=START)
     assert (taken.points, taken.rejected) == (1, 2)
     assert taken.message == "too many attributes, or too long ones: 2"
-    with pytest.raises(MalformedError, match="resource"):
-        send(ingest, gauge(number(1, START)), at=START, resource={"text": "x" * 10_000})
+    wide_resource = {f"a{each}": "x" for each in range(129)}
+    for resource in ({"text": "x" * 10_000}, wide_resource):
+        taken = send(ingest, gauge(number(1, START)), at=START, resource=resource)
+        assert (taken.points, taken.rejected) == (0, 1)
+    assert ingest.series == 1
+
+
+def several(count: int, job: str, instance: str = "i", **how: str) -> tuple[Metric, dict[str, str]]:
+    points = [number(1, START, k=str(each), **how) for each in range(count)]
+    return gauge(*points), {"service.name": job, "service.instance.id": instance}
+
+
+def test_one_service_cannot_take_all_series_from_the_others_however_many_instances_it_has(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ingest = Ingest(limits=IngestLimits(series=100, share=0.5, series_per_sender=25))
+    for instance in range(10):
+        metric, resource = several(30, "greedy", f"i-{instance}")
+        send(ingest, metric, at=START, resource=resource)
+    assert ingest.series == 50
+    metric, resource = several(20, "modest")
+    assert send(ingest, metric, at=START, resource=resource).rejected == 0
+    assert ingest.overflowed == 300 - 50
+    (said,) = caplog.messages
+    assert "data points of 'greedy': it has as many series as one client may have" in said
+    # What it no longer sends makes room for it again.
+    ingest.collect(START)
+    ingest.collect(START + 4000)
+    metric, resource = several(20, "greedy", "new")
+    assert send(ingest, metric, at=START + 4000, resource=resource).message == "late: 20"
+    assert ingest.series == 20
+
+
+def test_one_tenant_cannot_take_all_series_from_the_others_however_many_services_it_names() -> None:
+    ingest = Ingest(limits=IngestLimits(series=100, tenant_share=0.4, senders=100))
+    for number_ in range(10):
+        metric, resource = several(10, f"s-{number_}")
+        ingest.take(encoded(data_of(metric, resource=resource)), at=START, tenant="a")
+    assert ingest.series == 40
+    metric, resource = several(40, "s-1")
+    assert ingest.take(encoded(data_of(metric, resource=resource)), at=START, tenant="b").rejected == 0
+    assert ingest.take(encoded(data_of(metric, resource=resource)), at=START).points == 20
+
+
+def test_one_service_cannot_take_all_metrics_and_resources_from_the_others() -> None:
+    ingest = Ingest(limits=IngestLimits(series=10, senders=10, share=0.5))
+    useless = [number(1, START, **{f"a{each}": "x" for each in range(129)})]
+    for each in range(20):
+        resource = {"service.name": "greedy", "service.instance.id": f"i-{each}"}
+        send(ingest, gauge(*useless, name=f"m{each}"), at=START, resource=resource)
+    assert send(ingest, gauge(number(1, START)), at=START).rejected == 0
 
 
 def test_what_was_not_sent_for_long_is_forgotten_and_makes_room() -> None:

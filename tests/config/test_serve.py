@@ -47,6 +47,7 @@ serve:
   tokens: {shop: "${SHOP}", blog: "${SHOP}x"}
   tls: {certificate: a.pem, key: a.key, client_ca: ca.pem}
   max_body: 8MiB
+  share: 20%
   forget_after: 2h
 """
     serve = load(tmp_path, text, SHOP=TOKEN).serve
@@ -58,7 +59,7 @@ serve:
     }
     assert serve.tls is not None
     assert serve.tls.client_ca == tmp_path / "ca.pem"
-    assert (serve.max_body_bytes, serve.forget_seconds) == (8 * 2**20, 7200.0)
+    assert (serve.max_body_bytes, serve.share, serve.forget_seconds) == (8 * 2**20, 0.2, 7200.0)
     assert TOKEN not in repr(serve)
 
 
@@ -81,6 +82,8 @@ def test_beyond_this_machine_somebody_has_to_be_asked_who_they_are(tmp_path: Pat
         ('serve: {tokens: {apps: "${UNSET:-}"}}', "serve.tokens.apps"),
         ("serve: {tls: {certificate: none.pem}}", "serve.tls"),
         ("serve: {max_body: much}", "serve.max_body"),
+        ("serve: {share: 0%}", "serve.share"),
+        ("serve: {share: 0.5}", "serve.share"),
         ("serve: {name: ../etc}", "serve.name"),
         ("serve: {port: 1}", "serve.port"),
     ],
@@ -100,6 +103,19 @@ def test_an_app_is_told_of_its_server_by_the_file_or_the_environment(tmp_path: P
     assert found.url == "https://otelmon:4318"
     assert TOKEN not in repr(found)
     assert load(tmp_path, text, OTELMON_ENDPOINT="https://otelmon:4318").client is None  # a server sends to nobody
+
+
+def test_an_app_may_have_files_of_tls_for_its_server(tmp_path: Path) -> None:
+    for name in ("ca.pem", "app.pem", "app.key"):
+        (tmp_path / name).touch()
+    text = "endpoint: https://otelmon:4318\nendpoint_tls: {ca: ca.pem, certificate: app.pem, key: app.key}\n"
+    found = load(tmp_path, text, server=False).client
+    assert found is not None
+    assert (found.tls.ca, found.tls.key) == (tmp_path / "ca.pem", tmp_path / "app.key")
+    for wrong in ("{ca: none.pem}", "{certificate: app.pem}", "{token: x}"):
+        (tmp_path / "otelmon.yaml").write_text(f"endpoint_tls: {wrong}\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match="endpoint_tls"):
+            load_settings(None, environ={"HOME": "/home/a"}, directory=tmp_path)
 
 
 @pytest.mark.parametrize(

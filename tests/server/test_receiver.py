@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import zlib
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 import zstandard
@@ -39,6 +39,14 @@ def until_served(server: Server) -> None:
             if server.ask(request())[0] == 200:
                 return
     pytest.fail("not served")
+
+
+def answered(connections: list[socket.socket], count: int) -> list[socket.socket]:
+    """The first ones that are answered."""
+    until, ready = time.monotonic() + 15, []
+    while len(ready) < count and time.monotonic() < until:
+        ready = select.select(connections, [], [], 0.05)[0]
+    return ready[:count]
 
 
 def values(server: Server) -> list[float]:
@@ -145,23 +153,31 @@ def test_a_server_that_has_no_room_says_when_to_come_again() -> None:
         assert server.ask(request())[0] == 200
 
 
-def test_only_so_many_requests_are_read_at_once() -> None:
-    with serving(most_at_once=2) as server:
-        slow = [socket.create_connection(("127.0.0.1", server.receiver.http_port or 0)) for _ in range(2)]
+def test_only_so_many_requests_are_read_at_once_and_the_slowest_gives_way() -> None:
+    with serving(most_at_once=2) as server, ExitStack() as stack:
         head = (
             b"POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 9\r\n\r\n"
         )
+        slow = [stack.enter_context(server.connected()) for _ in range(3)]
         for connection in slow:
             connection.sendall(head)
-        until = time.monotonic() + 30
-        while (found := server.ask(request())[0]) == 200 and time.monotonic() < until:
-            pass  # until both of them are being read
-        assert found == 503
+        until_served(server)
+        for connection in answered(slow, 2):
+            status, headers, said = answer(connection)
+            assert (status, headers["retry-after"]) == (503, "5")
+            assert Status.FromString(said).message == "too many requests at once"
+
+
+def test_what_is_held_of_all_bodies_is_bounded_too() -> None:
+    with serving(most_held=300_000) as server, ExitStack() as stack:
+        bomb = gzip.compress(bytes(200_000))
+        head = b"POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+        head += f"Content-Encoding: gzip\r\nContent-Length: {len(bomb) + 1}\r\n\r\n".encode()
+        slow = [stack.enter_context(server.connected()) for _ in range(3)]
         for connection in slow:
-            connection.close()
-        while (found := server.ask(request())[0]) == 503 and time.monotonic() < until:
-            pass
-        assert found == 200
+            connection.sendall(head + bomb)
+        assert [answer(connection)[0] for connection in answered(slow, 2)] == [503, 503]
+        assert server.ask(request())[0] == 200
 
 
 def test_who_is_too_slow_is_let_go_and_the_rest_is_served() -> None:

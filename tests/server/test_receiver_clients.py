@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import gzip
-import ipaddress
 import ssl
 import time
 from collections.abc import Iterator, Sequence
@@ -14,10 +12,6 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
@@ -31,10 +25,11 @@ from otelmon.collect.limits import OverloadedError
 from otelmon.server.arrivals import TlsFiles
 from tests.collect.making import data_of
 from tests.collect.sending import SHOP, encoded, gauge, number
+from tests.server.authority import Authority
 from tests.server.clients import Server, serving
+from tests.server.frames import EXPORT
 from tests.server.workload import App, assert_evaluates_as_in_process, workload
 
-EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 DELTAS = (Counter, Histogram, ObservableCounter)
 ALL = (*DELTAS, UpDownCounter, ObservableUpDownCounter)
 
@@ -117,36 +112,6 @@ def test_grpc_asks_for_a_token() -> None:
             assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
         call(server, body(), metadata=[("authorization", "Bearer secret")])
         assert [sample.labels["tenant"] for sample in server.ingest.collect(time.time())] == ["team-a"]
-
-
-class Authority:
-    """Certificates for loopback, signed by one authority."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
-        self.file = folder / "ca.pem"
-        self.file.write_bytes(self._sign(self._name, self._key, ca=True))
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """The files of a certificate and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        files = self._folder / f"{name}.pem", self._folder / f"{name}.key"
-        files[0].write_bytes(self._sign(subject, key, ca=False))
-        plain, form = serialization.NoEncryption(), serialization.PrivateFormat.PKCS8
-        files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
-        return files
-
-    def _sign(self, subject: x509.Name, key: Any, *, ca: bool) -> bytes:
-        now = dt.datetime.now(dt.UTC)
-        loopback = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        built = x509.CertificateBuilder(subject_name=subject, issuer_name=self._name, public_key=key.public_key())
-        built = built.serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(days=1))
-        built = built.not_valid_after(now + dt.timedelta(days=1)).add_extension(loopback, critical=False)
-        built = built.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        return built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def test_tls_and_only_who_has_a_certificate(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import ssl
 import time
 from datetime import UTC, datetime
 
@@ -67,17 +66,8 @@ class HttpSender:
 
     def _opened(self) -> httpx.Client:
         if self._client is None:
-            self._client = httpx.Client(verify=self._context(), follow_redirects=False)
+            self._client = httpx.Client(verify=self._settings.tls.context, follow_redirects=False)
         return self._client
-
-    def _context(self) -> ssl.SSLContext | bool:
-        tls = self._settings.tls
-        if tls.ca is None and tls.certificate is None:
-            return True
-        context = ssl.create_default_context(cafile=tls.ca)
-        if tls.certificate is not None and tls.key is not None:
-            context.load_cert_chain(tls.certificate, tls.key)
-        return context
 
 
 def _answer(signal: Signal, response: httpx.Response, body: bytes) -> Answer:
