@@ -70,6 +70,21 @@ def test_in_a_pipe_an_incident_is_one_line_with_columns_that_stay(storage: Sqlit
     assert long.name in otelmon("incidents").stdout
 
 
+def test_where_several_have_tokens_each_line_ends_with_whose_it_is(storage: SqliteStorage, tmp_path: Path) -> None:
+    (incident,) = storage.incidents()
+    fired = alert(at=NOW)
+    of_bank = replace(fired, labels=fired.labels.with_label("tenant", "bank"))
+    made = step({}, [fires(of_bank)], at=NOW, taken={incident.id})
+    storage.save(NOW, alerts={}, changes=made.changes)
+    assert "tenant" not in otelmon("incidents").stdout
+    for others, columns in (("", 7), (", bank: fedcba9876543210", 8)):
+        config = f"serve: {{tokens: {{shop: 0123456789abcdef{others}}}}}\n"
+        (tmp_path / "otelmon.yaml").write_text(config, encoding="utf-8")
+        cells = [re.split("  +", line.strip()) for line in otelmon("incidents").stdout.splitlines()]
+        assert [len(row) for row in cells] == [columns] * 3
+    assert [row[-1] for row in cells] == ["tenant", "bank", "-"]
+
+
 def test_an_incident_is_exported_as_markdown_in_which_labels_are_data(storage: SqliteStorage, tmp_path: Path) -> None:
     (incident,) = storage.incidents()
     assert otelmon("incidents", "export", incident.id, "--output", "incident.md").exit_code == 0
