@@ -19,7 +19,7 @@ help:
 	@echo "make bench-delivery  delivery under faults, Alertmanager beside us where installed; exit 1 if a page is lost"
 	@echo "make bench-backtest  how much faster than it happened a day is replayed; exit 1 below 1,000 times"
 	@echo "make bench-rules  what 100 rules cost, Prometheus beside us where installed; exit 1 if a bound is missed"
-	@echo "make bench-ingest  what taking OTLP in costs, over HTTP and gRPC; exit 1 if a bound is missed"
+	@echo "make bench-ingest  what taking OTLP in costs, and behind process: steps; exit 1 if a bound is missed"
 	@echo "make soak    the long tests"
 	@echo "make format  rewrite the code in the project's format"
 	@echo "make clean   remove what the targets made"
@@ -94,6 +94,7 @@ bench-rules: .venv/test
 
 bench-ingest: .venv/test
 	@$(BIN)/python -m tests.benchmarks.ingest
+	@$(BIN)/python -m tests.benchmarks.steps
 
 format: .venv/test
 	@$(BIN)/ruff check --fix-only --quiet .

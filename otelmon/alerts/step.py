@@ -64,16 +64,9 @@ def step(
     """
     if isinstance(evaluation, Failed):
         return Step(alerts=alerts, problem=evaluation.reason)
-    seen: dict[Labels, Alert] = {}
-    for element in evaluation.vector:
-        alert = _pending(rule, element, at=at, expand=expand, condition=condition)
-        if alert.labels in seen:
-            return Step(
-                alerts=alerts,
-                problem=f"the expression returns two series that are both {alert.labels} once the rule's labels are "
-                "set; aggregate them, or drop the label that makes them equal",
-            )
-        seen[alert.labels] = alert
+    seen = _seen(rule, evaluation, at=at, expand=expand, condition=condition)
+    if isinstance(seen, str):
+        return Step(alerts=alerts, problem=seen)
     nothing = no_data_alert(rule, at=at, expand=expand) if rule.no_data is NoData.ALERT else None
     if nothing is not None and is_unmeasured(rule, evaluation, condition):
         seen.setdefault(nothing.labels, nothing)
@@ -88,18 +81,7 @@ def step(
     after: dict[Labels, Alert] = {}
     transitions: list[Transition] = []
     for labels, before in _joined(alerts, seen):
-        if before is not None and before.manual:
-            after[labels] = before
-            continue
-        if before is not None and labels not in seen and _is_awaited(before, judge):
-            after[labels] = before
-            continue
-        if nothing is not None and labels == nothing.labels:
-            now, reason = step_no_data(rule, before, seen.get(labels), at=at)
-        elif before is not None and labels not in seen and before.state is AlertState.FIRING:
-            now, reason = _absent(rule, before, at, judge.verdict(before))
-        else:
-            now, reason = _advance(rule, before, seen.get(labels), at)
+        now, reason = _moved(labels, before, seen.get(labels), judge, nothing)
         if reason is not None:
             state = None if before is None else before.state
             transitions.append(Transition(alert=now, before=state, at=at, reason=reason))
@@ -121,6 +103,36 @@ def remove(alerts: Mapping[Labels, Alert], *, at: datetime) -> Step:
         for alert in alerts.values()
     )
     return Step(alerts={}, transitions=transitions, samples=alert_samples(alerts, {}, at=at.timestamp()))
+
+
+def _seen(
+    rule: AlertingRule, evaluation: Evaluation, *, at: datetime, expand: Expand, condition: Condition | None
+) -> dict[Labels, Alert] | str:
+    """The alerts that the elements of the result stand for; or why they cannot be told apart."""
+    seen: dict[Labels, Alert] = {}
+    for element in evaluation.vector:
+        alert = _pending(rule, element, at=at, expand=expand, condition=condition)
+        if alert.labels in seen:
+            return (
+                f"the expression returns two series that are both {alert.labels} once the rule's labels are set; "
+                "aggregate them, or drop the label that makes them equal"
+            )
+        seen[alert.labels] = alert
+    return seen
+
+
+def _moved(
+    labels: Labels, before: Alert | None, seen: Alert | None, judge: Judge, nothing: Alert | None
+) -> tuple[Alert, TransitionReason | None]:
+    """One alert after an evaluation, and why if its state is another; ``nothing`` is the rule's alert of no data."""
+    rule, at = judge.rule, judge.at
+    if before is not None and (before.manual or (seen is None and _is_awaited(before, judge))):
+        return before, None
+    if nothing is not None and labels == nothing.labels:
+        return step_no_data(rule, before, seen, at=at)
+    if before is not None and seen is None and before.state is AlertState.FIRING:
+        return _absent(rule, before, at, judge.verdict(before))
+    return _advance(rule, before, seen, at)
 
 
 def _joined(alerts: Mapping[Labels, Alert], seen: Mapping[Labels, Alert]) -> Iterator[tuple[Labels, Alert | None]]:

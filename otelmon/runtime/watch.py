@@ -31,6 +31,7 @@ from otelmon.instrument.portable import settle
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.instrument.requests import RequestMiddleware
 from otelmon.instrument.sources import SOURCES
+from otelmon.runtime.loading import LOADING
 from otelmon.runtime.reload import RuleFiles
 from otelmon.runtime.snapshot import Snapshot
 from otelmon.runtime.ticks import Ticks
@@ -223,6 +224,7 @@ class Watch:
         if self._idle_seconds:
             self._clock.wait(self._stop, self._idle_seconds)
         try:
+            LOADING.begin()
             # A child that is forked while a module is loaded would wait for ever to load it.
             with FORKS.whole():
                 from otelmon.runtime.member import join
@@ -246,6 +248,8 @@ class Watch:
         except Exception as error:  # noqa: BLE001 (the app must serve on without us)
             self._faults.add("start", "otelmon could not start; the app runs without it", error)
             self._ready.set()
+        finally:
+            LOADING.end()
 
     def _connected(self, member: Member, server: ClientSettings) -> Member:
         """Send to a server, which pages as long as it answers."""
@@ -266,6 +270,7 @@ class Watch:
         """Leave the counts until this process is the one that evaluates; false where it is stopped before."""
         if member.lease is None or member.lease.take():
             return True
+        LOADING.end()
         self._ready.set()
         next_at = self._clock.monotonic()
         while not self._stop.is_set():
@@ -324,6 +329,7 @@ class Watch:
         # Loading leaves so many new objects that Python would soon look through them all, in the middle of a request:
         # better now, while the app starts.
         gc.collect()
+        LOADING.end()
         assembly.engine.by_hand = self._by_hand
         self._assembly = assembly
         self._ready.set()

@@ -7,11 +7,11 @@ import secrets
 import struct
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from threading import RLock
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self
 
 from pydantic import SecretStr
 from sqlalchemy import Connection, delete, select, update
@@ -29,16 +29,14 @@ from otelmon.oncall.shifts_told import Told
 from otelmon.oncall.stored import StoredOverride
 from otelmon.paging.model import Outcome, OwedPage, Page
 from otelmon.sample import Sample
+from otelmon.storage import alerts as alert_table
 from otelmon.storage import escalations as escalation_table
-from otelmon.storage import history, lease, outbox, passing
+from otelmon.storage import history, lease, meta, outbox, passing
 from otelmon.storage import incidents as incident_tables
 from otelmon.storage import oncall as oncall_tables
 from otelmon.storage.codec import (
-    decode_alert,
     decode_noted,
     decode_request,
-    digest,
-    encode_alert,
     encode_noted,
     encode_request,
     instant,
@@ -48,20 +46,14 @@ from otelmon.storage.codec import (
 )
 from otelmon.storage.lease import Moment
 from otelmon.storage.store import Backlog, Delivery, Depth, PageState, Ping, Rejection, Request, Restored
-from otelmon.storage.tables import ALERTS, INCIDENTS, META, PAGES, REQUESTS, TOTALS
+from otelmon.storage.tables import INCIDENTS, PAGES, REQUESTS, TOTALS
 
 # Incidents resolved so long before the last save may still be reopened; the step forgets them sooner.
 _RECENT_MICROSECONDS = 24 * 3600 * 1_000_000
-_SAVED_AT = "saved_at"
-_LINK_SECRET = "link_secret"  # noqa: S105 (its name)
 _SECRET_BYTES = 32
-_TOLD = "shifts_told"
-_NOTED = "noted"
-_BATCH = 500
 _TOTALS = "processes"
 # No lease has it: they count from 1.
 _NO_TOKEN = 0
-_Value = TypeVar("_Value")
 
 
 class Database(Protocol):
@@ -98,16 +90,12 @@ class DatabaseStorage:
         """The state as it was last saved."""
         with self._lock, self._database.reading() as connection:
             self._numbers.forget()
-            alerts: dict[str, dict[Labels, Alert]] = {}
-            rows = connection.execute(select(ALERTS.c.rule, ALERTS.c.body).order_by(ALERTS.c.rule, ALERTS.c.position))
-            for row in rows:
-                alert = _decoded(decode_alert, row.body)
-                alerts.setdefault(row.rule, {})[alert.labels] = alert
-            saved_at = connection.scalar(select(META.c.value).where(META.c.name == _SAVED_AT))
+            alerts = alert_table.read(connection)
+            saved_at = meta.read(connection, meta.SAVED_AT)
             if saved_at is None:
                 # What was asked before anything was saved is in the inbox.
                 return Restored()
-            told = connection.scalar(select(META.c.value).where(META.c.name == _TOLD))
+            told = meta.read(connection, meta.TOLD)
             recent_since = int(saved_at) - _RECENT_MICROSECONDS
             return Restored(
                 alerts=alerts,
@@ -153,7 +141,7 @@ class DatabaseStorage:
         with self._lock:
             try:
                 with self._fenced() as connection:
-                    _write_alerts(connection, alerts)
+                    alert_table.write(connection, alerts)
                     incident_tables.write(connection, changes, incidents)
                     incident_tables.write_silences(connection, silences)
                     escalation_table.write(connection, escalations or {})
@@ -162,9 +150,9 @@ class DatabaseStorage:
                         connection.execute(delete(REQUESTS).where(REQUESTS.c.id.in_(taken)))
                     history.append(connection, self._numbers, samples)
                     if told is not None:
-                        _write_meta(connection, _TOLD, oncall_tables.encode_told(told))
+                        meta.write(connection, meta.TOLD, oncall_tables.encode_told(told))
                     history.append(connection, self._numbers, lasting, lasting=True)
-                    _write_meta(connection, _SAVED_AT, str(micros(at)))
+                    meta.write(connection, meta.SAVED_AT, str(micros(at)))
             except BaseException:
                 self._numbers.rolled_back()
                 raise
@@ -227,25 +215,24 @@ class DatabaseStorage:
 
     def link_secret(self) -> SecretStr:
         """What links to pages are signed with: made once, the same for every process that shares the state."""
-        kept = select(META.c.value).where(META.c.name == _LINK_SECRET)
         # Writing from its start, so that of two processes that find none only one makes one.
         with self._lock, self._database.writing() as connection:
-            secret = connection.scalar(kept)
+            secret = meta.read(connection, meta.LINK_SECRET)
             if secret is None:
                 secret = secrets.token_urlsafe(_SECRET_BYTES)
-                _write_meta(connection, _LINK_SECRET, secret)
+                meta.write(connection, meta.LINK_SECRET, secret)
         return SecretStr(secret)
 
     def note(self, noted: Noted) -> None:
         """Keeps a change that may explain an incident."""
         with self._lock, self._database.writing() as connection:
-            kept = decode_noted(connection.scalar(select(META.c.value).where(META.c.name == _NOTED)))
-            _write_meta(connection, _NOTED, encode_noted(with_noted(kept, noted)))
+            kept = decode_noted(meta.read(connection, meta.NOTED))
+            meta.write(connection, meta.NOTED, encode_noted(with_noted(kept, noted)))
 
     def noted(self) -> tuple[Noted, ...]:
         """The changes that were noted, in the order in which they were."""
         with self._lock, self._database.reading() as connection:
-            return decode_noted(connection.scalar(select(META.c.value).where(META.c.name == _NOTED)))
+            return decode_noted(meta.read(connection, meta.NOTED))
 
     def requests(self) -> tuple[Request, ...]:
         """The requests that were not handled yet, in the order in which they were made."""
@@ -374,31 +361,3 @@ class DatabaseStorage:
             if self._token is not None:
                 lease.check(connection, self._token)
             yield connection
-
-
-def _decoded(decode: Callable[[Mapping[str, Any]], _Value], body: str) -> _Value:
-    """A saved value; StateError where it is none that this version knows."""
-    try:
-        return decode(json.loads(body))
-    except (ValueError, KeyError, TypeError) as error:
-        raise StateError(f"a saved value cannot be read ({error!r})") from error
-
-
-def _write_alerts(connection: Connection, alerts: Mapping[str, Mapping[Labels, Alert]]) -> None:
-    rules = {printable(rule): of_rule for rule, of_rule in alerts.items()}
-    names = list(rules)
-    for start in range(0, len(names), _BATCH):
-        connection.execute(delete(ALERTS).where(ALERTS.c.rule.in_(names[start : start + _BATCH])))
-    rows = [
-        {"rule": rule, "labels_digest": digest(labels), "position": position, "body": to_json(encode_alert(alert))}
-        for rule, of_rule in rules.items()
-        for position, (labels, alert) in enumerate(of_rule.items())
-    ]
-    if rows:
-        connection.execute(ALERTS.insert(), rows)
-
-
-def _write_meta(connection: Connection, name: str, value: str) -> None:
-    updated = connection.execute(update(META).where(META.c.name == name).values(value=value))
-    if not updated.rowcount:
-        connection.execute(META.insert().values(name=name, value=value))

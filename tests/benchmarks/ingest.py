@@ -51,7 +51,7 @@ BATCHES = (100, 1_000, 10_000)
 _POINTS = {"counter": 200_000, "explicit": 20_000, "exponential": 20_000}
 _EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
-_LIMITS = IngestLimits(waiting=50_000_000, series=1_000_000, series_per_sender=1_000_000)
+LIMITS = IngestLimits(waiting=50_000_000, series=1_000_000, series_per_sender=1_000_000)
 
 
 def made(kind: str, points: int, at: float, *, tick: int, first: int = 0, instance: str = "i-1") -> bytes:
@@ -91,7 +91,7 @@ def serve(backend: str = "", compression: str = "gzip") -> None:
 
     With the URL of a ``backend`` it sends all on, by a queue on disk.
     """
-    ingest = Ingest(limits=_LIMITS)
+    ingest = Ingest(limits=LIMITS)
     settings = ReceiverSettings(http_port=0, grpc_port=0, most_decompressed=64 * 1024 * 1024)
     with TemporaryDirectory() as folder:
         target = ForwardSettings(endpoint=SecretStr(backend), place="backend", compression=Compression(compression))
@@ -277,7 +277,7 @@ def ticks(rounds: int = 24, instances: int = 20) -> float:
 
     A tick here is collecting, storing in the window and stepping the rules; what is saved on disk is not in it.
     """
-    ingest, window = Ingest(limits=_LIMITS), Window(retention_seconds=600, max_series=2 * SERIES)
+    ingest, window = Ingest(limits=LIMITS), Window(retention_seconds=600, max_series=2 * SERIES)
     rules = RuleRunner(tuple(load_rules(builtin_text(), name="builtin.yml")), interval_seconds=15, faults=Faults())
     routes = SERIES // instances // (len(_BOUNDS) + 3)
     begin = time.time() - 15 * rounds

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 # A series that nobody has sent for so long makes room.
 _FORGET_SECONDS = 900.0
@@ -13,6 +14,8 @@ _MOST_VALUES = 10_000
 _MOST_LABELS = 64
 # Beyond them the one that came first is forgotten.
 _MOST_METRICS = 10_000
+# Series of which is known that their labels are counted, though they were refused.
+_MOST_NOTED = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,7 @@ class _Metric:
     looked_at: float = 0.0
     series: dict[int, float] = field(default_factory=dict)
     values: dict[str, set[int]] = field(default_factory=dict)
+    noted: set[int] = field(default_factory=set)
 
 
 class SeriesLimit:
@@ -46,23 +50,39 @@ class SeriesLimit:
         self._limit = series
         self._metrics: dict[str, _Metric] = {}
 
-    def admits(self, metric: str, labels: Mapping[str, str], at: float) -> bool:
-        """Whether a point of these labels may pass at ``at`` (unix seconds)."""
+    def admits(
+        self, metric: str, series: Sequence[int], labels_at: Callable[[int], Mapping[str, str]], at: float
+    ) -> list[bool]:
+        """Which points may pass at ``at`` (unix seconds), by a number that stands for the series of each.
+
+        ``labels_at`` says what the labels of the point at an index are; it is asked for new series only.
+        """
         known = self._metrics.get(metric)
         if known is None:
             if len(self._metrics) >= _MOST_METRICS:
                 self._metrics.pop(next(iter(self._metrics)))
             known = self._metrics[metric] = _Metric()
-        key = hash(frozenset(labels.items()))
-        if key in known.series:
-            known.series[key] = at
-            return True
-        self._note(known, labels)
+        passing = known.series
+        admitted = []
+        for index, key in enumerate(series):
+            if key in passing:
+                passing[key] = at
+                admitted.append(True)
+            else:
+                admitted.append(self._admits_new(known, key, partial(labels_at, index), at))
+                passing = known.series
+        return admitted
+
+    def _admits_new(self, known: _Metric, key: int, labels: Callable[[], Mapping[str, str]], at: float) -> bool:
+        if key not in known.noted:
+            self._note(known, labels())
         if len(known.series) >= self._limit and at - known.looked_at >= _LOOK_SECONDS:
             known.looked_at = at
             known.series = {each: seen for each, seen in known.series.items() if at - seen < _FORGET_SECONDS}
         if len(known.series) >= self._limit:
             known.refused += 1
+            if len(known.noted) < _MOST_NOTED:
+                known.noted.add(key)
             return False
         known.series[key] = at
         return True

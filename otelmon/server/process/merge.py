@@ -15,36 +15,53 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from otelmon.server.process.memo import Memo
+from otelmon.server.process.request import Metric
+
 _SIDES = ("positive", "negative")
 # Far more than any SDK sends: two points that lie apart are merged at a coarser scale instead of by millions of zeros.
 _MOST_BUCKETS = 4096
 
 
-def merge_same(metric: Any, points: Any) -> int:
-    """Merge points of the same attributes and time; how many are gone."""
-    kind = metric.WhichOneof("data")
-    first: dict[tuple[int, frozenset[bytes]], Any] = {}
-    gone: list[int] = []
-    for index, point in enumerate(points):
-        key = (point.time_unix_nano, frozenset(pair.SerializeToString(deterministic=True) for pair in point.attributes))
-        kept = first.setdefault(key, point)
-        if kept is not point:
-            try:
-                _ADD.get(kind, _take_last)(kept, point)
-            except ValueError:  # counts beyond what OTLP has room for
-                _take_last(kept, point)
-            gone.append(index)
-    remove(points, gone)
-    return len(gone)
+class Merging:
+    """Merges points of the same attributes and time."""
+
+    def __init__(self) -> None:
+        self._unordered = Memo(_unordered)
+
+    def merge(self, metric: Metric) -> None:
+        """Merge those of a metric."""
+        keys = list(zip(metric.times, self._unordered.of(metric.form, metric.sets), strict=True))
+        if len(set(keys)) == len(keys):
+            return
+        points: list[Any] = list(metric.points)
+        read, kind = metric.form.message.FromString, metric.message.WhichOneof("data")
+        first: dict[tuple[bytes, bytes], int] = {}
+        merged: dict[int, Any] = {}
+        for index, key in enumerate(keys):
+            at = first.setdefault(key, index)
+            if at != index:
+                kept = merged.get(at)
+                if kept is None:
+                    kept = merged[at] = read(points[at])
+                add(kind, kept, read(points[index]))
+        for at, message in merged.items():
+            points[at] = message.SerializeToString()
+        metric.put([points[at] for at in first.values()])
 
 
-def remove(repeated: Any, indices: Sequence[int]) -> None:
-    """Take these, ascending, out of a repeated field."""
-    if len(indices) == len(repeated):
-        del repeated[:]
-        return
-    for index in reversed(indices):
-        del repeated[index]
+def add(kind: str, kept: Any, other: Any) -> None:
+    """Add one point's message to another's, of a metric whose data are of this kind."""
+    try:
+        _ADD.get(kind, _take_last)(kept, other)
+    except ValueError:  # counts beyond what OTLP has room for
+        _take_last(kept, other)
+
+
+def _unordered(point: Any) -> bytes:
+    """Attributes in an order that is always the same."""
+    pairs = {pair.SerializeToString(deterministic=True): pair for pair in point.attributes}
+    return bytes(type(point)(attributes=[pairs[key] for key in sorted(pairs)]).SerializeToString(deterministic=True))
 
 
 def _take_last(kept: Any, other: Any) -> None:
@@ -78,31 +95,32 @@ def _add_exponential(kept: Any, other: Any) -> None:
         _take_last(kept, other)
         return
     scale = min(kept.scale, other.scale)
-    while any(_span(side, (kept, other), scale) > _MOST_BUCKETS for side in _SIDES):
+    while any(_range(side, (kept, other), scale)[1] > _MOST_BUCKETS for side in _SIDES):
         scale -= 1
     for side in _SIDES:
-        counts: dict[int, int] = {}
+        low, many = _range(side, (kept, other), scale)
+        counts = [0] * many
         for point in (kept, other):
             buckets, shift = getattr(point, side), point.scale - scale
             for index, count in enumerate(buckets.bucket_counts, buckets.offset):
-                counts[index >> shift] = counts.get(index >> shift, 0) + count
-        buckets, low = getattr(kept, side), min(counts, default=0)
+                counts[(index >> shift) - low] += count
+        buckets = getattr(kept, side)
         buckets.offset = low
-        buckets.bucket_counts[:] = [counts.get(index, 0) for index in range(low, max(counts, default=low - 1) + 1)]
+        buckets.bucket_counts[:] = counts
     kept.scale = scale
     kept.zero_count += other.zero_count
     _add_observations(kept, other)
 
 
-def _span(side: str, points: Sequence[Any], scale: int) -> int:
-    """How many buckets hold all of these points' at a scale."""
+def _range(side: str, points: Sequence[Any], scale: int) -> tuple[int, int]:
+    """The first of the buckets that hold all of these points' at a scale, and how many there are."""
     ends = [
         index >> (point.scale - scale)
         for point in points
         if (buckets := getattr(point, side)).bucket_counts
         for index in (buckets.offset, buckets.offset + len(buckets.bucket_counts) - 1)
     ]
-    return max(ends) - min(ends) + 1 if ends else 0
+    return (min(ends), max(ends) - min(ends) + 1) if ends else (0, 0)
 
 
 def _add_observations(kept: Any, other: Any) -> None:
@@ -116,9 +134,11 @@ def _add_observations(kept: Any, other: Any) -> None:
 
 
 def _add_rest(kept: Any, other: Any) -> None:
-    starts = [each.start_time_unix_nano for each in (kept, other) if each.start_time_unix_nano]
-    kept.start_time_unix_nano = min(starts, default=0)
-    kept.exemplars.extend(other.exemplars)
+    start = other.start_time_unix_nano
+    if start and not 0 < kept.start_time_unix_nano <= start:
+        kept.start_time_unix_nano = start
+    if other.exemplars:
+        kept.exemplars.extend(other.exemplars)
 
 
 _ADD = {"sum": _add_numbers, "histogram": _add_histograms, "exponential_histogram": _add_exponential}

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from otelmon.config.process import ProcessSettings
 from otelmon.faults import Faults
 from otelmon.server.process.limit import Offender
+from otelmon.server.process.request import Known, Request
 from otelmon.server.process.steps import action_of
 
 _SHOWN_OFFENDERS = 10
@@ -28,24 +28,22 @@ class Process:
         self._faults = faults
         self._lock = threading.Lock()
         self._told: set[tuple[str, int]] = set()
+        self._known: Known = {}
         self._steps = [action_of(step, self._tell) for step in settings.steps]
 
     def take(self, body: bytes, at: float) -> bytes:
         """A serialised request as it is to be evaluated and forwarded, at a time in unix seconds.
 
-        Without steps it is the very same object. Raises google.protobuf's DecodeError for what is no request.
+        Where nothing is to be changed it is the very same object. Raises google.protobuf's DecodeError for what is no
+        request; points that no step looks into may still be none.
         """
         if not self._steps:
             return body
-        request = ExportMetricsServiceRequest.FromString(body)
-        return bytes(self.apply(request, at).SerializeToString())
-
-    def apply(self, request: ExportMetricsServiceRequest, at: float) -> ExportMetricsServiceRequest:
-        """The request itself, changed, at a time in unix seconds."""
         with self._lock:
+            request = Request(body, self._known)
             for number, (name, action, _) in enumerate(self._steps, start=1):
                 self.counts[number, name] += action(request, at)
-        return request
+            return request.written()
 
     def offenders(self) -> Sequence[Offender]:
         """The metrics that have more series than a limit lets pass, the worst of each limit first."""

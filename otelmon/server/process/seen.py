@@ -8,22 +8,13 @@ A histogram is one point: a matcher that names one of its series takes the whole
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from otelmon.collect.names import Kind, label_name, label_set, metric_name
-from otelmon.labels import METRIC_NAME
-from otelmon.matching import Matcher, MatchOperator
 
-_NEGATIVE = (MatchOperator.NOT_EQUAL, MatchOperator.NOT_REGEX)
 _NAMESPACE, _NAME, _INSTANCE = "service.namespace", "service.name", "service.instance.id"
-
-
-def points_of(metric: Any) -> Any:
-    """The data points of a metric message; an empty tuple where it has no data."""
-    kind = metric.WhichOneof("data")
-    return () if kind is None else getattr(metric, kind).data_points
 
 
 def prometheus_name(metric: Any) -> str:
@@ -63,34 +54,6 @@ def plain(value: Any) -> Any:
 
 label_named = lru_cache(maxsize=4096)(label_name)
 """The label that an attribute becomes."""
-
-
-class Condition:
-    """All of some matchers, asked of a metric first and then of its points."""
-
-    def __init__(self, matchers: Iterable[Matcher]) -> None:
-        matchers = tuple(matchers)
-        self._of_metric = [matcher for matcher in matchers if matcher.name == METRIC_NAME]
-        self._of_point = [(label_named(each.name), each) for each in matchers if each.name != METRIC_NAME]
-        self._wanted = frozenset(name for name, _ in self._of_point)
-
-    def meets_metric(self, names: Iterable[str]) -> bool:
-        """Whether a metric of these names may meet it: one that is asked for is there, or none that is ruled out."""
-        return all(_meets(matcher, names) for matcher in self._of_metric)
-
-    def meets_point(self, attributes: Iterable[Any], identity: Mapping[str, str]) -> bool:
-        """Whether a point does, whose metric does."""
-        if not self._of_point:
-            return True
-        wanted = [pair for pair in attributes if label_named(pair.key) in self._wanted]
-        labels = {**labels_of(wanted), **identity}
-        return all(matcher.matches(labels.get(name, "")) for name, matcher in self._of_point)
-
-
-def _meets(matcher: Matcher, names: Iterable[str]) -> bool:
-    if matcher.operator in _NEGATIVE:
-        return all(matcher.matches(name) for name in names)
-    return any(matcher.matches(name) for name in names)
 
 
 def _kind(metric: Any) -> Kind | None:

@@ -1,26 +1,22 @@
-"""What each step does to a request, in place; each returns how many points it has dropped or changed."""
+"""What each step does to a request; each returns how many points it has dropped or changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
+from itertools import compress
 from typing import Any, assert_never
 
 from otelmon.config.process import Drop, Keep, Limit, Promote, Redact, RenameLabel, RenameMetric, Step
+from otelmon.server.process.conditions import Condition
 from otelmon.server.process.limit import Offender, SeriesLimit
-from otelmon.server.process.merge import merge_same, remove
+from otelmon.server.process.memo import Memo
+from otelmon.server.process.merge import Merging
 from otelmon.server.process.redact import Redaction
-from otelmon.server.process.seen import (
-    Condition,
-    identity,
-    label_named,
-    labels_of,
-    metric_names,
-    points_of,
-    prometheus_name,
-)
+from otelmon.server.process.request import Metric, Request
+from otelmon.server.process.seen import label_named, labels_of, prometheus_name
 
-Action = Callable[[Any, float], int]
-"""Changes an ExportMetricsServiceRequest at a time in unix seconds; returns the points that are concerned."""
+Action = Callable[[Request, float], int]
+"""Changes a request at a time in unix seconds; returns the points that are concerned."""
 
 
 def action_of(step: Step, on_offender: Callable[[Offender], None]) -> tuple[str, Action, SeriesLimit | None]:
@@ -33,160 +29,159 @@ def action_of(step: Step, on_offender: Callable[[Offender], None]) -> tuple[str,
         case RenameMetric():
             return "rename", _rename_metric(step), None
         case RenameLabel():
-            return "rename", _rename_label(step), None
+            return "rename", _RenamedLabel(step).apply, None
         case Redact():
             return "redact", Redaction(step).apply, None
         case Promote():
             return "promote", _promote(step), None
         case Limit():
             limit = SeriesLimit(step.series)
-            return "limit", _limit(step, limit, on_offender), limit
+            return "limit", _Limited(step, limit, on_offender).apply, limit
         case _:
             assert_never(step)
 
 
-def _metrics(request: Any) -> Iterator[tuple[Mapping[str, str], Any]]:
-    for resource in request.resource_metrics:
-        known = identity(resource.resource)
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                yield known, metric
-
-
-def _filtered(request: Any, gone_of: Callable[[Mapping[str, str], Any, Any], list[int]]) -> int:
-    """Take out the points that ``gone_of`` names by index, and whatever has none left through that."""
-    gone = 0
-    resources = []
-    for at_resource, resource in enumerate(request.resource_metrics):
-        known = identity(resource.resource)
-        scopes = []
-        for at_scope, scope in enumerate(resource.scope_metrics):
-            metrics = []
-            for at_metric, metric in enumerate(scope.metrics):
-                points = points_of(metric)
-                indices = gone_of(known, metric, points)
-                if indices:
-                    gone += len(indices)
-                    remove(points, indices)
-                    if not points:
-                        metrics.append(at_metric)
-            if metrics:
-                remove(scope.metrics, metrics)
-                if not scope.metrics:
-                    scopes.append(at_scope)
-        if scopes:
-            remove(resource.scope_metrics, scopes)
-            if not resource.scope_metrics:
-                resources.append(at_resource)
-    if resources:
-        remove(request.resource_metrics, resources)
-    return gone
-
-
 def _filter(condition: Condition, *, keep: bool) -> Action:
-    def gone_of(known: Mapping[str, str], metric: Any, points: Any) -> list[int]:
-        if not condition.meets_metric(metric_names(metric)):
-            return list(range(len(points))) if keep else []
-        return [
-            index for index, point in enumerate(points) if condition.meets_point(point.attributes, known) is not keep
-        ]
-
-    return lambda request, _at: _filtered(request, gone_of)
-
-
-def _limit(step: Limit, limit: SeriesLimit, on_offender: Callable[[Offender], None]) -> Action:
-    condition = Condition(step.matchers)
-
-    def apply(request: Any, at: float) -> int:
-        def gone_of(known: Mapping[str, str], metric: Any, points: Any) -> list[int]:
-            if not condition.meets_metric(metric_names(metric)):
-                return []
-            name = prometheus_name(metric)
-            return [
-                index
-                for index, point in enumerate(points)
-                if condition.meets_point(point.attributes, known)
-                and not limit.admits(name, {**labels_of(point.attributes), **known}, at)
-            ]
-
-        gone = _filtered(request, gone_of)
-        if gone:
-            for offender in limit.offenders():
-                on_offender(offender)
+    def apply(request: Request, _at: float) -> int:
+        gone = 0
+        for metric in request.metrics():
+            if condition.meets_metric(metric.names):
+                meets = condition.meets_points(metric)
+                gone += metric.keep(meets if keep else [not met for met in meets])
+            elif keep:
+                gone += metric.keep([False] * len(metric))
         return gone
 
     return apply
 
 
+class _Limited:
+    """A limit of the series of each metric."""
+
+    def __init__(self, step: Limit, limit: SeriesLimit, on_offender: Callable[[Offender], None]) -> None:
+        self._condition = Condition(step.matchers)
+        self._limit = limit
+        self._on_offender = on_offender
+        self._series = Memo(lambda point: _series(labels_of(point.attributes)))
+
+    def apply(self, request: Request, at: float) -> int:
+        gone = sum(self._of_metric(metric, at) for metric in request.metrics())
+        if gone:
+            for offender in self._limit.offenders():
+                self._on_offender(offender)
+        return gone
+
+    def _of_metric(self, metric: Metric, at: float) -> int:
+        form = metric.form
+        if not self._condition.meets_metric(metric.names):
+            return 0
+        meets = self._condition.meets_points(metric)
+        sets = list(compress(metric.sets, meets))
+        who = hash(frozenset(metric.identity.items()))
+        series = [hash((each, who)) for each in self._series.of(form, sets)]
+        admitted = iter(
+            self._limit.admits(
+                prometheus_name(metric.message),
+                series,
+                lambda index: {**labels_of(form.message.FromString(sets[index]).attributes), **metric.identity},
+                at,
+            )
+        )
+        return metric.keep([not met or next(admitted) for met in meets])
+
+
+def _series(labels: dict[str, str]) -> int:
+    """A number that stands for a series of a process, whatever its attributes say of job and instance."""
+    return hash(frozenset((name, value) for name, value in labels.items() if name not in ("job", "instance")))
+
+
 def _rename_metric(step: RenameMetric) -> Action:
-    def apply(request: Any, _at: float) -> int:
+    def apply(request: Request, _at: float) -> int:
         changed = 0
-        for _, metric in _metrics(request):
-            if step.metric in metric_names(metric)[:2]:
-                metric.name = step.to
-                changed += len(points_of(metric))
+        for metric in request.metrics():
+            if step.metric in metric.names[:2]:
+                metric.message.name = step.to
+                metric.changed = True
+                changed += len(metric)
         return changed
 
     return apply
 
 
-def _rename_label(step: RenameLabel) -> Action:
-    condition, label = Condition(step.matchers), label_named(step.label)
+class _RenamedLabel:
+    """A label gets another name. Points that are the same series after it become one."""
 
-    def apply(request: Any, _at: float) -> int:
-        changed = 0
-        for known, metric in _metrics(request):
-            if not condition.meets_metric(metric_names(metric)):
-                continue
-            points, before = points_of(metric), changed
-            for point in points:
-                if _named(point.attributes, label) and condition.meets_point(point.attributes, known):
-                    changed += 1
-                    _rename(point.attributes, label, step.to)
-                    for exemplar in getattr(point, "exemplars", ()):
-                        _rename(exemplar.filtered_attributes, label, step.to)
-            if changed > before:
-                merge_same(metric, points)
+    def __init__(self, step: RenameLabel) -> None:
+        self._condition, self._label, self._to = Condition(step.matchers), label_named(step.label), step.to
+        self._renamed = Memo(self._of_point)
+        self._merging = Merging()
+
+    def apply(self, request: Request, _at: float) -> int:
+        return sum(map(self._of_metric, request.metrics()))
+
+    def _of_metric(self, metric: Metric) -> int:
+        if not self._condition.meets_metric(metric.names):
+            return 0
+        meets, renamed = self._condition.meets_points(metric), self._renamed.of(metric.form, metric.sets)
+        exemplars, changed = metric.exemplars, 0
+        for index, (met, (had, attributes)) in enumerate(zip(meets, renamed, strict=True)):
+            if met and had:
+                changed += 1
+                metric.describe(index, attributes)
+                if exemplars[index]:
+                    metric.edit_exemplars(index, self._rename)
+        if changed:
+            self._merging.merge(metric)
         return changed
 
-    return apply
+    def _of_point(self, point: Any) -> tuple[bool, bytes]:
+        """Whether a point has the label, and its attributes as they are to be."""
+        return self._rename(point.attributes), point.SerializeToString()
 
-
-def _rename(attributes: Any, label: str, to: str) -> None:
-    """Name the attribute that becomes a label anew; what had that name before goes."""
-    found = _named(attributes, label)
-    if not found:
-        return
-    value = attributes[found[0]].value.__class__()
-    if len(found) == 1:
-        value.CopyFrom(attributes[found[0]].value)
-    else:  # several that are one label in rules
-        value.string_value = labels_of(attributes)[label]
-    remove(attributes, sorted({*found, *_named(attributes, label_named(to))}))
-    attributes.add(key=to, value=value)
-
-
-def _promote(step: Promote) -> Action:
-    wanted = frozenset(map(label_named, step.attributes))
-
-    def apply(request: Any, _at: float) -> int:
-        changed = 0
-        for resource in request.resource_metrics:
-            found = [pair for pair in resource.resource.attributes if label_named(pair.key) in wanted]
-            if not found:
-                continue
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    for point in points_of(metric):
-                        taken = {label_named(pair.key) for pair in point.attributes}
-                        new = [pair for pair in found if label_named(pair.key) not in taken]
-                        point.attributes.extend(new)
-                        changed += bool(new)
-        return changed
-
-    return apply
+    def _rename(self, attributes: Any) -> bool:
+        """Name the attribute that becomes the label anew; what had that name before goes."""
+        found = _named(attributes, self._label)
+        if not found:
+            return False
+        value = attributes[found[0]].value.__class__()
+        if len(found) == 1:
+            value.CopyFrom(attributes[found[0]].value)
+        else:  # several that are one label in rules
+            value.string_value = labels_of(attributes)[self._label]
+        for index in sorted({*found, *_named(attributes, label_named(self._to))}, reverse=True):
+            del attributes[index]
+        attributes.add(key=self._to, value=value)
+        return True
 
 
 def _named(attributes: Any, label: str) -> list[int]:
     """Where the attributes that become a label are."""
     return [index for index, pair in enumerate(attributes) if label_named(pair.key) == label]
+
+
+def _promote(step: Promote) -> Action:
+    wanted = frozenset(map(label_named, step.attributes))
+    taken = Memo(lambda point: wanted & {label_named(pair.key) for pair in point.attributes})
+
+    def of_metric(metric: Metric, found: list[tuple[str, bytes]]) -> int:
+        new: dict[frozenset[str], bytes] = {}
+        changed = 0
+        for index, (attributes, names) in enumerate(zip(metric.sets, taken.of(metric.form, metric.sets), strict=True)):
+            if names not in new:
+                pairs = [pair for name, pair in found if name not in names]
+                new[names] = metric.form.parts(attributes=pairs).SerializeToString()
+            if new[names]:
+                metric.describe(index, attributes + new[names])
+                changed += 1
+        return changed
+
+    def apply(request: Request, _at: float) -> int:
+        changed = 0
+        for resource in request.resources:
+            named = [(label_named(pair.key), pair) for pair in resource.message.resource.attributes]
+            found = [(name, pair.SerializeToString()) for name, pair in named if name in wanted]
+            if found:
+                changed += sum(of_metric(metric, found) for scope in resource.scopes for metric in scope.metrics)
+        return changed
+
+    return apply

@@ -24,6 +24,17 @@ def process(tmp_path: Path, text: str) -> Process:
     return Process(settings.process, faults=Faults())
 
 
+def applied(steps: Process, sent: ExportMetricsServiceRequest, at: float = AT) -> ExportMetricsServiceRequest:
+    """What the steps make of a request."""
+    return ExportMetricsServiceRequest.FromString(steps.take(sent.SerializeToString(), at))
+
+
+def only_points(sent: ExportMetricsServiceRequest) -> Any:
+    """The points of the one metric of a request."""
+    (metric,) = sent.resource_metrics[0].scope_metrics[0].metrics
+    return getattr(metric, metric.WhichOneof("data") or "sum").data_points
+
+
 def attributes(into: Any, values: Mapping[str, object]) -> None:
     for key, value in values.items():
         pair = into.add(key=key)
