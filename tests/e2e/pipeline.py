@@ -43,9 +43,9 @@ def place(server: Server, protocol: str) -> str:
     return f"http://127.0.0.1:{grpc_port(server)}" if protocol == GRPC else server.endpoint
 
 
-def forwarding(url: str, protocol: str, more: str = "", config: str = SERVER) -> str:
+def forwarding(url: str, protocol: str, config: str = SERVER) -> str:
     """The configuration of a server that sends on."""
-    return f"{config}forward: {{endpoint: '{url}', protocol: {protocol}{more}}}\n"
+    return f"{config}forward: {{endpoint: '{url}', protocol: {protocol}}}\n"
 
 
 def items(taken: Iterable[tuple[Signal, bytes]]) -> Counter[bytes]:

@@ -62,7 +62,7 @@ def test_five_replicas_with_one_fault_are_one_page_and_their_end_is_another(
         assert says(silent, "instances missing: 5")
         assert sum(says(each, "Service silent") for each in discord.messages) == 1
         metrics = server.page("/metrics").text
-        assert re.search(r'otelmon_service_instances\{job="shop"\} 0', metrics)
+        assert re.search(r'otelmon_service_instances\{instance="",job="shop"\} 0', metrics)
         server.stop()
         assert server.process.returncode == 0
 

@@ -143,7 +143,6 @@ def test_every_point_span_and_record_that_an_application_sends_comes_out_once(
         assert server.process.returncode == 0
         arrived = items(backend.taken)
     assert arrived == sent
-    assert set(sent.values()) == {1}
     assert mine.total() == COLLECTIONS * (4 * 50 + 2)
     assert mine <= sent
     kinds = [signal for signal, body in backend.taken if items([(signal, body)])]
