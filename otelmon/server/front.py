@@ -82,7 +82,7 @@ class Listener:
             lifespan="off",
             access_log=False,
             log_config=None,
-            log_level="warning",
+            log_level="error",
             limit_concurrency=2 * _MOST_AT_ONCE,
             timeout_graceful_shutdown=int(_STOP_SECONDS),
             server_header=False,

@@ -131,6 +131,9 @@ class OtlpHttp:
         await _send(send, answer)
 
     async def _answer(self, scope: Scope, headers: Mapping[str, str], media: str, receive: Receive) -> Answer | None:
+        if "content-length" in headers and "transfer-encoding" in headers:
+            # A proxy in front may see the end of the body elsewhere (RFC 9112, 6.3).
+            raise _RefusedError(400, _INVALID, "Content-Length and Transfer-Encoding exclude each other", close=True)
         if self._told is not None and scope["path"] == PAGED_PATH:
             return self._paged(self._told, scope, headers)
         signal, sink = self._sink(scope)

@@ -135,6 +135,7 @@ class _HttpServer:
             lifespan="off",
             loop="asyncio",
             log_config=None,
+            log_level="error",  # a line for each request that is none would be a way to fill the log
             access_log=False,
             server_header=False,
             proxy_headers=False,

@@ -124,6 +124,7 @@ class Served:
                 stderr=subprocess.STDOUT,
                 text=True,
                 encoding="utf-8",
+                errors="backslashreplace",  # a reader that ends would hold the process up
                 start_new_session=True,
             )
         self._reading = threading.Thread(target=self._read, daemon=True)

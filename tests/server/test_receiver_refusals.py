@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import socket
 import ssl
@@ -44,6 +45,17 @@ HEAD = b"POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-pro
 def server() -> Iterator[Server]:
     with serving(grpc_port=0, most_decompressed=MOST) as running:
         yield running
+
+
+@pytest.fixture(scope="module", params=["httptools_impl.HttpToolsProtocol", "h11_impl.H11Protocol"])
+def either(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The server with either of uvicorn's parsers; without httptools, which otelmon does not ask for, it is h11."""
+    module, _, name = request.param.rpartition(".")
+    with pytest.MonkeyPatch.context() as patch:
+        parser = getattr(importlib.import_module(f"uvicorn.protocols.http.{module}"), name)
+        patch.setattr("uvicorn.protocols.http.auto.AutoHTTPProtocol", parser)
+        with serving(grpc_port=0, most_decompressed=MOST) as running:
+            yield running
 
 
 def whole(resource: dict[str, str] = SHOP) -> bytes:
@@ -129,8 +141,8 @@ def test_bombs_and_what_is_too_large_are_refused_over_grpc(server: Server) -> No
     assert not server.faults.counts
 
 
-def test_a_gigabyte_is_refused_as_soon_as_it_is_known(server: Server) -> None:
-    with served(server):
+def test_a_gigabyte_is_refused_as_soon_as_it_is_known(either: Server) -> None:
+    with served(either):
         for length, expected in (
             (str(GIGABYTE), 413),
             ("9" * 30, (400, 413)),
@@ -138,10 +150,10 @@ def test_a_gigabyte_is_refused_as_soon_as_it_is_known(server: Server) -> None:
             ("5, 6", 400),
             ("0x5", 400),
         ):
-            with server.connected() as connection:
+            with either.connected() as connection:
                 connection.sendall(HEAD + f"Content-Length: {length}\r\n\r\n".encode())
                 assert answer(connection)[0] in (expected if isinstance(expected, tuple) else (expected,)), length
-        with server.connected() as connection:
+        with either.connected() as connection:
             connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
             sent = 0
             with suppress(ConnectionError):
@@ -150,7 +162,7 @@ def test_a_gigabyte_is_refused_as_soon_as_it_is_known(server: Server) -> None:
                     sent += 0x10000
             assert sent < GIGABYTE // 10
         # Never more than what one request may have of memory, however the chunks are cut.
-        with server.connected() as connection, suppress(ConnectionError):
+        with either.connected() as connection, suppress(ConnectionError):
             connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
             connection.sendall(b"1;" + b"x" * 100 + b"\r\n\0\r\n")
             for _ in range(300):
@@ -316,10 +328,10 @@ def closed(connection: socket.socket) -> bool:
     return True
 
 
-def test_a_flood_of_headers_is_cut_off(server: Server) -> None:
-    with served(server):
+def test_a_flood_of_headers_is_cut_off(either: Server) -> None:
+    with served(either):
         for flood in (b"X: " + b"y" * 10_000 + b"\r\n", b"Z" * 10_000):
-            with server.connected() as connection:
+            with either.connected() as connection:
                 sent = 0
                 with suppress(ConnectionError):
                     connection.sendall(HEAD)
@@ -327,7 +339,7 @@ def test_a_flood_of_headers_is_cut_off(server: Server) -> None:
                         connection.sendall(flood)
                         sent += len(flood)
                 assert sent < 100_000_000
-        with Calls(server.receiver.grpc_port or 0) as calls:
+        with Calls(either.receiver.grpc_port or 0) as calls:
             before = psutil.Process().memory_info().rss
             calls.flood(100_000_000)  # a head that never ends
             assert psutil.Process().memory_info().rss - before < 60_000_000
@@ -357,9 +369,9 @@ def test_who_never_reads_its_answers_is_let_go() -> None:
         b"X: a\0b\r\nContent-Length: 5\r\n",
     ],
 )
-def test_a_request_whose_end_two_servers_would_see_in_two_places_is_refused(server: Server, head: bytes) -> None:
+def test_a_request_whose_end_two_servers_would_see_in_two_places_is_refused(either: Server, head: bytes) -> None:
     hidden = b"0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
-    with server.connected() as connection:
+    with either.connected() as connection:
         connection.sendall(HEAD + head + b"\r\n" + hidden)
         came = b""
         with suppress(ConnectionError):
@@ -368,7 +380,7 @@ def test_a_request_whose_end_two_servers_would_see_in_two_places_is_refused(serv
     # One refusal and the end: what is hidden behind it is no request.
     assert came.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 "))
     assert came.count(b"HTTP/1.1 ") == 1
-    assert server.ask(whole())[0] == 200
+    assert either.ask(whole())[0] == 200
 
 
 def test_a_handshake_that_does_not_go_on_keeps_nobody_out(tmp_path: Path) -> None:
