@@ -28,6 +28,10 @@ from otelmon.server.paged import PAGED_PATH
 RUNNING = "otelmon.running"
 """A gauge: 1 while the process runs, 0 in what it sends last (see ``otelmon.collect.senders.FAREWELL``)."""
 _LONGEST_SECONDS = 5.0
+_HINTS = {
+    401: ", it does not know this token; set OTELMON_TOKEN (or token:) to one of its `serve: tokens`",
+    404: ", no OTLP is taken there; `endpoint` is where otelmon serve has `http`, such as http://otelmon:4318",
+}
 _IDENTITY = frozenset({"service.name", "service.namespace", "service.instance.id"})
 
 
@@ -67,10 +71,14 @@ class Client:
         return True
 
     def say_farewell(self, data: MetricsData | None) -> None:
-        """Send once more, and that this process stops by intent; where the server answers. Raises StateError."""
-        if not self._hand_over.lost:
-            self._post(data, self._clock.now(), running=False)
-        self._exchange.close()
+        """Send once more, and that this process stops by intent; where the server answers. Never raises."""
+        try:
+            if not self._hand_over.lost:
+                self._post(data, self._clock.now(), running=False)
+        except Exception as error:  # noqa: BLE001 (it stops all the same; the server sees that it is silent)
+            self._faults.add("client", f"the server cannot be told that this process stops: {error}")
+        finally:
+            self._exchange.close()
 
     def _post(self, data: MetricsData | None, at: float, *, running: bool) -> None:
         body = gzip.compress(self._request(data, at, running=running).SerializeToString(), compresslevel=1)
@@ -83,7 +91,7 @@ class Client:
         except ExchangeError as error:
             raise StateError(str(error)) from None
         if reply.status != httpx.codes.OK:
-            raise StateError(f"it answers HTTP {reply.status}")
+            raise StateError(f"it answers HTTP {reply.status}{_HINTS.get(reply.status, '')}")
         return reply.body
 
     def _request(self, data: MetricsData | None, at: float, *, running: bool) -> ExportMetricsServiceRequest:

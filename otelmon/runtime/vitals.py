@@ -203,6 +203,7 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "state": incident.state.value,
         "severity": incident.severity.value,
         "title": incident.lead.annotations.get("title", "") or incident.lead.name,
+        "service": incident.lead.labels.get("job", ""),
         "since": incident.triggered_at.timestamp(),
         "acknowledged_by": incident.acknowledged_by,
         "firing": len(incident.firing),

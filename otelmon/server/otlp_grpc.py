@@ -79,9 +79,9 @@ class _Guard(grpc.ServerInterceptor):  # type: ignore[misc]
             return self._refusal
         return continuation(handler_call_details)
 
-    @staticmethod
-    def _refuse(_request: bytes, context: grpc.ServicerContext) -> bytes:
-        context.abort(grpc.StatusCode.UNAUTHENTICATED, "a bearer token is needed")
+    def _refuse(self, _request: bytes, context: grpc.ServicerContext) -> bytes:
+        why = self._tokens.refusal(_authorization(context.invocation_metadata()), context.peer())
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, why)
         return b""
 
 
