@@ -55,7 +55,7 @@ def grpc_server(settings: ReceiverSettings, sinks: Mapping[Signal, Sink], *, fau
         else:
             port = server.add_secure_port(address, _credentials(settings.tls))
     except RuntimeError as error:
-        raise OSError(f"OTLP/gRPC cannot listen at {address}: {error}") from error
+        raise OSError(f"OTLP/gRPC cannot listen at {address}: {error}; serve: {{grpc: PORT}}") from error
     return server, port
 
 

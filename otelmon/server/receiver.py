@@ -91,6 +91,7 @@ class _HttpServer:
             ) from error
         from otelmon.server.patience import patient
 
+        tls = _tls_context(settings)
         self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="otelmon-otlp")
         self._faults = faults
         self._socket = _bound(settings)
@@ -111,8 +112,8 @@ class _HttpServer:
             timeout_graceful_shutdown=1,
         )
         config.load()
-        if settings.tls is not None:
-            config.ssl = _tls_context(settings)
+        if tls is not None:
+            config.ssl = tls
         self._server: uvicorn.Server = uvicorn.Server(config)
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="otelmon-http", daemon=True)
@@ -153,7 +154,9 @@ def _bound(settings: ReceiverSettings) -> socket.socket:
     except OSError as error:
         bound.close()
         where = f"{settings.host}:{settings.http_port}"
-        raise OSError(f"OTLP/HTTP cannot listen at {where}: {error.strerror or error}") from error
+        raise OSError(
+            f"OTLP/HTTP cannot listen at {where}: {error.strerror or error}; serve: {{http: PORT}}"
+        ) from error
     return bound
 
 
@@ -163,7 +166,11 @@ def _tls_context(settings: ReceiverSettings) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate, tls.key)
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except ssl.SSLError as error:
+        message = f"serve.tls: {tls.certificate} and {tls.key} are no certificate with its key, in PEM"
+        raise OSError(f"{message} ({error.reason or error})") from error
     if tls.client_ca is not None:
         context.load_verify_locations(tls.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED

@@ -10,6 +10,7 @@ import threading
 import time
 import zlib
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -20,7 +21,7 @@ from otelmon.collect.limits import OverloadedError, Taken
 from otelmon.collect.otlp import Signal
 from otelmon.errors import ConfigError
 from otelmon.faults import Faults
-from otelmon.server.arrivals import Tokens
+from otelmon.server.arrivals import ReceiverSettings, TlsFiles, Tokens
 from otelmon.server.receiver import Receiver
 from tests.collect.making import data_of
 from tests.collect.sending import SHOP, as_json, encoded, gauge, number
@@ -233,6 +234,14 @@ def test_traces_and_logs_go_to_who_takes_them() -> None:
         assert status == 200
         assert json.loads(said) == {"partialSuccess": {"rejectedSpans": "2", "errorMessage": "full"}}
         assert server.ask(b"", path="/v1/logs")[0] == 404
+
+
+def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
+    (tmp_path / "server.pem").write_text("no PEM", encoding="utf-8")
+    tls = TlsFiles(certificate=tmp_path / "server.pem", key=tmp_path / "server.pem")
+    receiver = Receiver(ReceiverSettings(http_port=0, grpc_port=None, tls=tls), {}, faults=Faults())
+    with pytest.raises(OSError, match=r"serve\.tls: .*server\.pem are no certificate with its key, in PEM"):
+        receiver.start()
 
 
 def test_a_port_that_is_taken_is_said_and_nothing_is_left_listening() -> None:
