@@ -77,7 +77,7 @@ class ReceiverSettings:
 
 
 _HOW_TO_SEND_ONE = (
-    "apps with otelmon have it in OTELMON_TOKEN, SDKs in OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer TOKEN', "
+    "apps with otelmon have it in OTELMON_TOKEN, SDKs in OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer%20TOKEN', "
     "and it is one of `serve: tokens`"
 )
 
