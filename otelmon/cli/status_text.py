@@ -19,8 +19,8 @@ Line = tuple[str, str]
 
 _MOST = 15
 _MOST_REJECTIONS = 5
-# Labels that every alert of the service has, or that stand beside them.
-_KNOWN = frozenset({"alertname", "severity", "job", "instance"})
+# Labels that stand beside an alert.
+_KNOWN = frozenset({"alertname", "severity"})
 _WIDTH = 80
 _MOST_REASON = 200
 _LAST = 24  # so much of the last column should have room
@@ -84,8 +84,10 @@ def _incidents(said: Mapping[str, Any], at: float) -> Iterator[Line]:
     for each in incidents[:_MOST]:
         who = f"acknowledged by {one_line(each['acknowledged_by'])}" if each["acknowledged_by"] else "nobody has it"
         state = "muted" if each["firing"] and not each["visible"] else who
-        title = one_line(each["title"]) + (f" of {each['tenant']}" if each.get("tenant") else "")
-        title += f" ({each['firing']} alerts)" if each["firing"] > 1 else ""
+        title = one_line(each["title"]) + (f" ({each['firing']} alerts)" if each["firing"] > 1 else "")
+        if each["service"] not in {"", said["service"]}:
+            title += f" on {one_line(each['service'])}"
+        title += f" of {each['tenant']}" if each.get("tenant") else ""
         cells = (each["id"], each["severity"], title, _lasted(at - each["since"]), state)
         rows.append((_mark(each["severity"], quiet=not each["visible"]), cells))
     yield from _table(rows)
@@ -98,9 +100,12 @@ def _alerts(said: Mapping[str, Any], at: float) -> Iterator[Line]:
         yield "", "nothing fires, nothing is pending"
         return
     yield "", f"{firing} alert{_s(firing)} fire{'s' if firing == 1 else ''}, {pending} pending"
+    # What every alert of the monitor's own service has says nothing; under `otelmon serve` these differ.
+    own = {"job": said["service"], "instance": said["instance"]}
     rows = []
     for each in said["alerts"][:_MOST]:
-        labels = Labels({name: text for name, text in each["labels"].items() if name not in _KNOWN})
+        named = {name: text for name, text in each["labels"].items() if name not in _KNOWN and own.get(name) != text}
+        labels = Labels(named)
         what = one_line(f"{each['name']}{labels or ''}")
         waits = each["state"] == "pending"
         value = _number(float(each["value"]))
@@ -122,12 +127,15 @@ def _signs(signs: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def _named(signs: Mapping[str, Any]) -> Iterator[Line]:
-    """What has names of its own: pools, Redis, probes, queues, operations."""
+    """What has names of its own: services that send, pools, Redis, probes, queues, operations."""
     rows: list[tuple[str, tuple[str, ...]]] = []
 
     def add(kind: str, mark: str, name: str, text: str) -> None:
         rows.append((mark, (kind, one_line(name), text)))
 
+    for name, instances in signs["services"].items():
+        sends = f"{instances} instance{_s(instances)} send{'' if instances > 1 else 's'}"
+        add("service", "" if instances else "!", name, sends if instances else "none of its instances sends")
     for name, pool in signs["pools"].items():
         waiting = f", {_number(pool['pending'])} wait" if pool["pending"] else ""
         add("pool", "*" if waiting else "", name, f"{_or_dash(pool['usage'], ' %')} used{waiting}")

@@ -30,7 +30,8 @@ class ObservedSum(Sum):
     """The sum of an observable counter: its callback reports a total, counted since an unknown time.
 
     The SDK stamps it with the time of the first collection, at which it was not zero: reading that as a start would
-    turn a counter of a machine that is up for a year into one huge increase.
+    turn a counter of a machine that is up for a year into one huge increase. So its points have none (0), here and
+    wherever they are sent.
     """
 
 
@@ -171,7 +172,7 @@ _StreamKey = tuple[str, str | None, str, str | None]
 
 def _observed_sum(data: Any) -> ObservedSum:
     return ObservedSum(
-        data_points=data.data_points,
+        data_points=[replace(point, start_time_unix_nano=0) for point in data.data_points],
         aggregation_temporality=data.aggregation_temporality,
         is_monotonic=data.is_monotonic,
     )

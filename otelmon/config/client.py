@@ -13,6 +13,9 @@ from otelmon.document.model import Scalar
 from otelmon.variables import Variables
 
 _URL, _TOKEN = "OTELMON_ENDPOINT", "OTELMON_TOKEN"
+_GRPC_PORT = 4317
+_SIGNAL_PATHS = ("/v1/metrics", "/v1/traces", "/v1/logs")
+_NO_ADDRESS = "is no address of a server"
 _HINT = "write where otelmon serve takes OTLP over HTTP, such as http://otelmon:4318"
 
 
@@ -36,15 +39,15 @@ def read_client(fields: Fields | None, base: Path, variables: Variables) -> Clie
     """
     url = variables.text(_URL)
     if url is not None:
-        if not _is_address(url):
-            variables.fault(_URL, "is no address of a server", _HINT)
+        if wrong := _wrong(url):
+            variables.fault(_URL, wrong, _HINT)
     elif fields is not None:
         value = fields.value("endpoint")
         url = value.text.strip() if isinstance(value, Scalar) else None if value is None else ""
         if url == "" and isinstance(value, Scalar) and value.written:
             url = None  # its variable is not set here
-        if url is not None and not _is_address(url):
-            fields.fault("endpoint", "is no address of a server", _HINT)
+        if url is not None and (wrong := _wrong(url)):
+            fields.fault("endpoint", wrong, _HINT)
     token = variables.text(_TOKEN)
     if token is None and fields is not None:
         written = fields.value("token")
@@ -55,11 +58,18 @@ def read_client(fields: Fields | None, base: Path, variables: Variables) -> Clie
     return ClientSettings(url=url.rstrip("/"), token=None if token is None else SecretStr(token), tls=tls)
 
 
-def _is_address(url: str) -> bool:
+def _wrong(url: str) -> str:
+    """What is wrong with the address, "" for nothing."""
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        port = parts.port
     except ValueError:
-        return False
+        return _NO_ADDRESS
     plain = not parts.username and not parts.query and not parts.fragment and url.isprintable() and " " not in url
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and plain
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not plain:
+        return _NO_ADDRESS
+    if port == _GRPC_PORT:
+        return f"is the port of OTLP over gRPC ({_GRPC_PORT}), and this app sends over HTTP"
+    if parts.path.rstrip("/").endswith(_SIGNAL_PATHS):
+        return "ends in the path of one signal, which is added here"
+    return ""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from otelmon.collect.otlp import GRPC, HTTP, Signal
 from otelmon.config.client_tls import TlsSettings, read_client_tls
+from otelmon.config.serve import ServeSettings
 from otelmon.document.fields import Fields, Problems, did_you_mean, set_fields
 from otelmon.document.model import Listing, Scalar, Section, describe, is_empty
 
@@ -62,9 +63,12 @@ class ForwardSettings(BaseModel):
     queue_bytes: int = DEFAULT_QUEUE_BYTES
 
 
-def read_forward(fields: Fields | None, base: Path, problems: Problems) -> tuple[ForwardSettings, ...]:
+def read_forward(
+    fields: Fields | None, base: Path, problems: Problems, *, serve: ServeSettings
+) -> tuple[ForwardSettings, ...]:
     """``forward:``: one target, or several by name; files of TLS are relative to ``base``. Problems are noted.
 
+    ``serve`` says where this server listens: what goes on to there would come back for ever.
     A target whose endpoint is empty (its variable is not set here) is left out.
     """
     value = None if fields is None else fields.value("forward")
@@ -74,7 +78,7 @@ def read_forward(fields: Fields | None, base: Path, problems: Problems) -> tuple
         fields.fault("forward", f"a section of keys expected, not {describe(value)}", _EXAMPLE)
         return ()
     if set(value.entries) & set(_KEYS):
-        found = [_Target(DEFAULT_NAME, value, "forward", base, problems).read()]
+        found = [_Target(DEFAULT_NAME, value, "forward", base, problems, serve=serve).read()]
     else:
         found = []
         for name, entry in value.entries.items():
@@ -88,15 +92,18 @@ def read_forward(fields: Fields | None, base: Path, problems: Problems) -> tuple
                 message = f"a section of keys expected, not {describe(entry.value)}"
                 problems.add(entry.key, message, key=path, hint=_EXAMPLE)
             else:
-                found.append(_Target(name, entry.value, path, base, problems).read())
+                found.append(_Target(name, entry.value, path, base, problems, serve=serve).read())
     return tuple(target for target in found if target is not None)
 
 
 class _Target:
     """Reads one target."""
 
-    def __init__(self, name: str, section: Section, path: str, base: Path, problems: Problems) -> None:
+    def __init__(
+        self, name: str, section: Section, path: str, base: Path, problems: Problems, *, serve: ServeSettings
+    ) -> None:
         self.name = name
+        self.serve = serve
         self.section = section
         self.base = base
         self.problems = problems
@@ -130,6 +137,11 @@ class _Target:
         if fault is not None:
             message, hint = fault if value is not None else ("the endpoint is missing", _EXAMPLE)
             self.fields.fault("endpoint", message, hint)
+            return None
+        parts = urlsplit(url)
+        if self.serve.takes(parts.hostname or "", parts.port):
+            hint = "write the backend's address, or give `serve:` other ports where the backend has these"
+            self.fields.fault("endpoint", "leads back to this server, which would send for ever", hint)
             return None
         return url
 

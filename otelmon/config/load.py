@@ -156,7 +156,7 @@ class _Reader:
             heartbeat_seconds=read_heartbeat_seconds(fields),
             client=None if server else read_client(fields, base, self.variables),
             serve=serve,
-            forward=read_forward(fields, base, self.problems),
+            forward=read_forward(fields, base, self.problems, serve=serve),
             process=read_process(fields, self.problems),
             max_series=max_series or (SERVER_MAX_SERIES if server else DEFAULT_MAX_SERIES),
             rule_files=rule_files,

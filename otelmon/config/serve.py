@@ -83,6 +83,10 @@ class ServeSettings(BaseModel):
         """Whose the tokens are."""
         return Tenants(names=tuple(self.tokens))
 
+    def takes(self, host: str, port: int | None) -> bool:
+        """Whether what is sent to this host and port of this machine comes to this server's own OTLP ports."""
+        return _is_local(host) and bool(port) and port in {self.grpc_port, self.http_port}
+
 
 def read_serve(fields: Fields | None, base: Path, problems: Problems) -> ServeSettings:
     """``serve:``; files are relative to ``base``. Problems are noted."""
@@ -104,10 +108,24 @@ def read_serve(fields: Fields | None, base: Path, problems: Problems) -> ServeSe
     )
     if found.grpc_port is None and found.http_port is None:
         own.fault("http", "a server that takes nothing", "leave grpc: or http: on")
+    _check_ports(own, found)
     if not found.tokens and (found.tls is None or found.tls.client_ca is None) and not _is_local(found.host):
         hint = 'write tokens: {apps: "${OTELMON_TOKEN}"}, or tls: with client_ca, so that not just anybody can send'
         own.fault("host", "is reached from beyond this machine, and nobody is asked who they are", hint)
     return found
+
+
+def _check_ports(fields: Fields, found: ServeSettings) -> None:
+    """No two listeners have one port (0 is any free one)."""
+    public = None if found.public is None else found.public.port
+    ports = {"grpc": found.grpc_port, "http": found.http_port, "public": public}
+    taken: dict[int, str] = {}
+    for name, port in ports.items():
+        if not port:
+            continue
+        if port in taken:
+            fields.fault(name, f"the port {port} is that of {taken[port]}: already", "give each a port of its own")
+        taken.setdefault(port, name)
 
 
 def _name(fields: Fields) -> str:
@@ -147,7 +165,7 @@ def _public(fields: Fields) -> Listen | None:
 
 
 def _is_local(host: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Whether only this machine reaches what listens there."""
     if host == "localhost":
         return True
     try:
@@ -172,6 +190,9 @@ def _tokens(fields: Fields) -> dict[str, SecretStr]:
         elif is_empty(entry.value) or len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
             hint = f"set its variable, to {_SHORTEST_TOKEN} characters at least: `openssl rand -hex 32` makes one"
             fields.problems.add(entry.key, "is no token", key=key, hint=hint)
+        elif other := next((name for name, known in found.items() if known.get_secret_value() == token), ""):
+            hint = "give each one of its own, or leave one name out: the token says whose the data are"
+            fields.problems.add(entry.key, f"is the token of {other} too", key=key, hint=hint)
         else:
             found[whose] = SecretStr(token)
     if not value.entries:

@@ -38,6 +38,10 @@ _FIRST_TRY, _LEAST_TRY_SECONDS = 0.25, 0.5
 _PAUSE, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
 # What another try may mend, as the OTLP specification has it; a token that is refused is so again.
 _PASSING = frozenset({429, 502, 503, 504})
+_HINTS = {
+    401: ", it does not know this token; set OTELMON_TOKEN (or token:) to one of its `serve: tokens`",
+    404: ", no OTLP is taken there; `endpoint` is where otelmon serve has `http`, such as http://otelmon:4318",
+}
 _IDENTITY = frozenset({"service.name", "service.namespace", "service.instance.id", INTERVAL})
 
 
@@ -89,10 +93,14 @@ class Client:
         return True
 
     def say_farewell(self, data: MetricsData | None) -> None:
-        """Send once more, and that this process stops by intent; where the server answers. Raises StateError."""
-        if not self._hand_over.lost:
-            self._post(data, self._clock.now(), running=False)
-        self._exchange.close()
+        """Send once more, and that this process stops by intent; where the server answers. Never raises."""
+        try:
+            if not self._hand_over.lost:
+                self._post(data, self._clock.now(), running=False)
+        except Exception as error:  # noqa: BLE001 (it stops all the same; the server sees that it is silent)
+            self._faults.add("client", f"the server cannot be told that this process stops: {error}")
+        finally:
+            self._exchange.close()
 
     def _post(self, data: MetricsData | None, at: float, *, running: bool) -> None:
         body = gzip.compress(self._request(data, at, running=running).SerializeToString(), compresslevel=1)
@@ -124,7 +132,8 @@ class Client:
         except ExchangeError as error:
             raise PassingError(str(error)) from None
         if reply.status != httpx.codes.OK:
-            raise (PassingError if reply.status in _PASSING else StateError)(f"it answers HTTP {reply.status}")
+            hint = _HINTS.get(reply.status, "")
+            raise (PassingError if reply.status in _PASSING else StateError)(f"it answers HTTP {reply.status}{hint}")
         return reply.body
 
     def _request(self, data: MetricsData | None, at: float, *, running: bool) -> ExportMetricsServiceRequest:

@@ -333,7 +333,7 @@ class Engine:
             team, now, incidents=lambda: self._of_late(stepped.incidents), targets=self.routing.people
         )
         pages += told.pages
-        self._log(transitions, stepped.changes, pages)
+        self._log(transitions, stepped.changes)
         self.journal.save(
             now,
             alerts=self._worth_saving(alerts, at),
@@ -418,11 +418,12 @@ class Engine:
                 self.faults.add("process_alert", f"the value for {item.name} cannot be processed", error)
         return results
 
-    def _log(self, transitions: Sequence[Transition], changes: Sequence[Change], pages: Sequence[Page]) -> None:
+    def _log(self, transitions: Sequence[Transition], changes: Sequence[Change]) -> None:
         for transition in transitions:
             if AlertState.PENDING not in {transition.alert.state, transition.before} or transition.alert.fired_at:
                 logger.info("otelmon: %s is %s: %s", transition.alert.labels, transition.alert.state, transition.reason)
-        if changes and not pages:
+        # Of what is muted, by a rule or since a server pages it, nobody would be told in any case.
+        if not self.routing.pages and any(change.incident.visible for change in changes):
             logger.info("otelmon: paging is off, nobody is told")
 
 

@@ -130,7 +130,7 @@ class Fleet:
     def _restore(self, at: float) -> None:
         try:
             self._presence.restore(json.loads(self._file.read_text(encoding="utf-8")), at=at)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._faults.add("state", f"who had sent before cannot be read from {self._file.name}", error)

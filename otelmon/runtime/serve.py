@@ -22,10 +22,12 @@ from otelmon.collect.log_export import LogExport
 from otelmon.collect.otlp import Signal
 from otelmon.collect.pipeline import Pipeline, own_version
 from otelmon.collect.presences import Presences
+from otelmon.config.serve import Listen
 from otelmon.config.settings import Settings
 from otelmon.errors import OtelmonError
 from otelmon.faults import logger
 from otelmon.incidents.model import Incident
+from otelmon.instrument.lifecycle import ASGIApp
 from otelmon.labels import Labels
 from otelmon.runtime.fleet import Fleet
 from otelmon.runtime.hand_over import Claims
@@ -60,6 +62,16 @@ class NotStartedError(OtelmonError):
     """The server cannot run; the reason has been logged."""
 
 
+def _listening(app: ASGIApp, public: Listen) -> Listener:
+    """The public port, bound. Raises OSError where that cannot be done, with what to write."""
+    try:
+        return Listener(app, host=public.host, port=public.port)
+    except OSError as error:
+        where = f"health, metrics and pages at {public.host}:{public.port}"
+        hint = "if another server runs here, write serve: {public: HOST:PORT} with a port of its own, or public: off"
+        raise OSError(f"{where}: {error.strerror or error}; {hint}") from error
+
+
 class Server:
     """Listens, evaluates and pages from `run`'s start until ``stop`` is set."""
 
@@ -92,7 +104,7 @@ class Server:
         figures = Figures(healthy=self._unhealthy, ready=self._unready, metrics=self._metrics)
         pages = own_pages(settings, clock, self._faults, of_others=True) if paging.on else None
         public = serve.public
-        self._front = None if public is None else Listener(front(figures, pages), host=public.host, port=public.port)
+        self._front = None if public is None else _listening(front(figures, pages), public)
 
     def run(self, stop: threading.Event) -> None:
         """Serve until ``stop`` is set; then take what has come, evaluate it, deliver what is due. May be called once.

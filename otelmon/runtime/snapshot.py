@@ -48,6 +48,7 @@ _ATTEMPTS = (
 
 # The views behind what has names of its own: the label that holds the name, and a view for each figure.
 NAMED_VIEWS: dict[str, tuple[str, dict[str, str]]] = {
+    "services": ("job", {"instances": "max by (job) (otelmon_service_instances)"}),
     "pools": (
         _POOL,
         {
@@ -113,7 +114,8 @@ class Snapshot:
     ``error_rate`` is a ratio (0 to 1) of requests that failed with a 5xx status, an exception or no response;
     ``request_rate`` is requests a second; ``response_time_*`` are milliseconds; ``disk_usage`` (the fullest device),
     ``memory_usage`` and ``cpu_usage`` are percent of what the container or host has. The others are by name; ``redis``
-    and ``probes`` say whether it is up, by the verdict that alerts go by.
+    and ``probes`` say whether it is up, by the verdict that alerts go by; ``services``, under `otelmon serve`, how many
+    instances of each send.
     """
 
     error_rate: float | None = None
@@ -124,6 +126,7 @@ class Snapshot:
     disk_usage: float | None = None
     memory_usage: float | None = None
     cpu_usage: float | None = None
+    services: dict[str, int] = field(default_factory=dict)
     pools: dict[str, PoolStatus] = field(default_factory=dict)
     redis: dict[str, bool] = field(default_factory=dict)
     probes: dict[str, bool] = field(default_factory=dict)
@@ -153,6 +156,7 @@ class SnapshotViews:
         named = {name: _by_name(label, queries, window, at) for name, (label, queries) in self._named.items()}
         return Snapshot(
             **values,
+            services=_each(named["services"], lambda figures: int(figures["instances"])),
             pools=_each(named["pools"], lambda figures: PoolStatus(**figures)),
             redis=_each(named["redis"], lambda figures: bool(figures["up"])),
             probes=_each(named["probes"], lambda figures: bool(figures["up"])),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from otelmon.config.settings import Settings
+from otelmon.config.settings import PagingMode, Settings
 from otelmon.oncall.escalations import DEFAULT_POLICY
 from otelmon.rules.model import Severity
 from otelmon.runtime.switch import PagingDecision
@@ -43,6 +43,12 @@ def startup_warnings(settings: Settings, paging: PagingDecision, *, mounts: str,
             "critical alerts are sent there all the same"
         )
     if not paging.on:
+        nothing_said = settings.paging is PagingMode.AUTO and settings.environment is None and not settings.has_webhook
+        if settings.client is not None and nothing_said:
+            yield (
+                f"while the server at {settings.client.url} does not answer, nobody is paged for this app: no webhook "
+                "is set here; set DISCORD_WEBHOOK_URL for the app too, or paging: off if this is meant"
+            )
         return
     if not settings.has_webhook:
         yield (

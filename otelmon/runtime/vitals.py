@@ -206,6 +206,7 @@ def _incident(incident: Incident, tenants: Tenants) -> dict[str, Any]:
         "severity": incident.severity.value,
         "title": incident.lead.annotations.get("title", "") or incident.lead.name,
         "tenant": tenants.of(incident.lead.labels) if tenants.several else "",
+        "service": incident.lead.labels.get("job", ""),
         "since": incident.triggered_at.timestamp(),
         "acknowledged_by": incident.acknowledged_by,
         "firing": len(incident.firing),

@@ -272,6 +272,8 @@ class Watch:
             return True
         LOADING.end()
         self._ready.set()
+        if member.serves:
+            logger.info("otelmon: another server evaluates on this state; this one waits, its OTLP ports closed")
         next_at = self._clock.monotonic()
         while not self._stop.is_set():
             remaining = next_at - self._clock.monotonic()

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from otelmon.collect.limits import Taken
 from otelmon.collect.otlp import Signal
 from otelmon.errors import ConfigError, Problem
+from otelmon.faults import logger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,12 @@ class ReceiverSettings:
     """When a client that is refused for want of room is to come again."""
 
 
+_HOW_TO_SEND_ONE = (
+    "apps with otelmon have it in OTELMON_TOKEN, SDKs in OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer%20TOKEN', "
+    "and it is one of `serve: tokens`"
+)
+
+
 class Tokens:
     """The bearer tokens that are known. Comparing takes as long for a wrong one, however much of it is right."""
 
@@ -88,6 +95,7 @@ class Tokens:
             raise ConfigError([Problem(message="a token of the receiver is empty", hint=hint)])
         # Digests are of one length, and where they first differ says nothing about the token.
         self._known = [(sha256(token.encode()).digest(), tenant) for token, tenant in tokens.items()]
+        self._said: set[str] = set()
 
     def tenant(self, authorization: str) -> str | None:
         """The tenant by an Authorization header, "" where no token is needed; None where it is not let in."""
@@ -100,6 +108,20 @@ class Tokens:
             if hmac.compare_digest(digest, given):
                 found = tenant
         return found if scheme.lower() == "bearer" else None
+
+    def refusal(self, authorization: str, peer: str) -> str:
+        """Why this one is not let in, for its answer; what is wrong is logged once, since many SDKs say nothing."""
+        scheme, _, token = authorization.partition(" ")
+        if not authorization.strip():
+            why = "a bearer token is needed"
+        elif scheme.lower() != "bearer" or not token.strip():
+            why = "a bearer token is needed, and Authorization does not begin with Bearer"
+        else:
+            why = "the bearer token is not known"
+        if why not in self._said:
+            self._said.add(why)
+            logger.warning("otelmon: what %s sends is refused: %s; %s (said once)", peer, why, _HOW_TO_SEND_ONE)
+        return why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

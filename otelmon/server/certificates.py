@@ -85,7 +85,11 @@ class Certificates:
         tls = self._tls
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(tls.certificate, tls.key)
+        try:
+            context.load_cert_chain(tls.certificate, tls.key)
+        except ssl.SSLError as error:
+            message = f"serve.tls: {tls.certificate} and {tls.key} are no certificate with its key, in PEM"
+            raise OSError(f"{message} ({error.reason or error})") from error
         if tls.client_ca is not None:
             context.load_verify_locations(tls.client_ca)
             context.verify_mode = ssl.CERT_REQUIRED

@@ -64,7 +64,7 @@ def grpc_server(
         else:
             port = server.add_secure_port(address, Certificates(settings.tls, faults).credentials())
     except RuntimeError as error:
-        raise OSError(f"OTLP/gRPC cannot listen at {address}: {error}") from error
+        raise OSError(f"OTLP/gRPC cannot listen at {address}: {error}; serve: {{grpc: PORT}}") from error
     return server, port
 
 
@@ -80,9 +80,9 @@ class _Guard(grpc.ServerInterceptor):  # type: ignore[misc]
             return self._refusal
         return continuation(handler_call_details)
 
-    @staticmethod
-    def _refuse(_messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        context.abort(grpc.StatusCode.UNAUTHENTICATED, "a bearer token is needed")
+    def _refuse(self, _messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        why = self._tokens.refusal(_authorization(context.invocation_metadata()), context.peer())
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, why)
         return b""
 
 

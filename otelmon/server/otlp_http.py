@@ -34,6 +34,7 @@ _Made = TypeVar("_Made")
 
 _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"
+_TEXT = "text/plain"
 # What is handled on the event loop: it takes less than handing it to a thread and waiting for that.
 _SMALL = 8 * 1024
 # Of a request that is refused, so much is read for so long before the answer: a connection that is closed while data
@@ -110,7 +111,8 @@ class OtlpHttp:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
-        answered = _JSON if media == _JSON else _PROTOBUF
+        # Who sends neither of OTLP's is no exporter, and reads text: somebody with curl or a browser.
+        answered = media if media in {_JSON, _PROTOBUF} else _TEXT
         coming = _Coming(receive)
         try:
             answer = await self._answer(scope, headers, media, coming)
@@ -137,11 +139,7 @@ class OtlpHttp:
         if self._told is not None and scope["path"] == PAGED_PATH:
             return self._paged(self._told, scope, headers)
         signal, sink = self._sink(scope)
-        tenant = self._tokens.tenant(headers.get("authorization", ""))
-        if tenant is None:
-            raise _RefusedError(
-                401, _UNAUTHENTICATED, "a bearer token is needed", close=True, www_authenticate="Bearer"
-            )
+        tenant = self._tenant(scope, headers)
         if media not in {_PROTOBUF, _JSON}:
             raise _RefusedError(415, _INVALID, f"Content-Type is to be {_PROTOBUF} or {_JSON}", close=True)
         encoding = headers.get("content-encoding", "").strip().lower() or "identity"
@@ -172,19 +170,26 @@ class OtlpHttp:
         return Answer(status=200, body=_partial(signal, taken, media), media=media)
 
     def _paged(self, told: Told, scope: Scope, headers: Mapping[str, str]) -> Answer:
-        tenant = self._tokens.tenant(headers.get("authorization", ""))
-        if tenant is None:
-            raise _RefusedError(
-                401, _UNAUTHENTICATED, "a bearer token is needed", close=True, www_authenticate="Bearer"
-            )
+        tenant = self._tenant(scope, headers)
         status, body = told(scope["query_string"].decode("ascii", "replace"), tenant)
         return Answer(status=status, body=body, media=_JSON, close=scope["method"] != "GET")
+
+    def _tenant(self, scope: Scope, headers: Mapping[str, str]) -> str:
+        authorization = headers.get("authorization", "")
+        tenant = self._tokens.tenant(authorization)
+        if tenant is None:
+            why = self._tokens.refusal(authorization, (scope.get("client") or ("somebody",))[0])
+            raise _RefusedError(401, _UNAUTHENTICATED, why, close=True, www_authenticate="Bearer")
+        return tenant
 
     def _sink(self, scope: Scope) -> tuple[Signal, Sink]:
         found = self._sinks.get(scope["path"])
         if found is None:
             served = ", ".join(self._sinks)
-            raise _RefusedError(404, _NOT_FOUND, f"nothing is taken here; this server takes {served}", close=True)
+            why = "nothing is taken here"
+            if any(scope["path"] == signal.path for signal in Signal):
+                why = "this signal is only passed on, and `forward:` names nowhere for it"
+            raise _RefusedError(404, _NOT_FOUND, f"{why}; this server takes {served}", close=True)
         if scope["method"] != "POST":
             raise _RefusedError(405, _INVALID, "OTLP is sent by POST", close=True, allow="POST")
         return found
@@ -243,6 +248,8 @@ async def _send(send: Send, answer: Answer) -> None:
 
 
 def _status(code: int, message: str, media: str) -> bytes:
+    if media == _TEXT:
+        return f"{message}\n".encode()
     if media == _JSON:
         return json.dumps({"code": code, "message": message}).encode()
     return bytes(Status(code=code, message=message).SerializeToString())

@@ -188,5 +188,7 @@ def _bound(settings: ReceiverSettings) -> socket.socket:
     except OSError as error:
         bound.close()
         where = f"{settings.host}:{settings.http_port}"
-        raise OSError(f"OTLP/HTTP cannot listen at {where}: {error.strerror or error}") from error
+        raise OSError(
+            f"OTLP/HTTP cannot listen at {where}: {error.strerror or error}; serve: {{http: PORT}}"
+        ) from error
     return bound

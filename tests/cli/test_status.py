@@ -139,6 +139,24 @@ def test_something_critical_exits_2_and_shows_since_when_and_who_has_it(running:
     assert status().exit_code == 0
 
 
+def test_under_a_server_it_says_whose_alerts_and_incidents_they_are_and_who_sends(running: Running) -> None:
+    running.pass_time(8)
+    running.pass_time(4, status=500)
+    found = json.loads(status("--json").stdout)
+    own = "\n".join(line for _, line in status_lines(found))
+    assert "error_rate{job=" not in own
+    assert " on shop" not in own.partition("\n")[2]
+    # The same as the monitor of a server has it: its own name is another.
+    found["monitor"]["service"] = "otelmon"
+    found["snapshot"]["services"] = {"shop": 5, "cart": 0}
+    marked = list(status_lines(found))
+    text = "\n".join(line for _, line in marked)
+    assert 'error_rate{job="shop"}' in text
+    assert "Error rate on shop" in text
+    assert ("", "service  shop  5 instances send") in marked
+    assert ("!", "service  cart  none of its instances sends") in marked
+
+
 def test_what_is_muted_does_not_count_and_a_warning_neither() -> None:
     def found(**incident: Any) -> dict[str, Any]:
         return {"monitor": {"incidents": [{"severity": "critical", "visible": 1} | incident]}}

@@ -67,6 +67,9 @@ def test_an_observable_counter_is_told_from_one_that_the_application_adds_to() -
         found = metrics_of(reader.pull())
         assert isinstance(found["observed"], ObservedSum)
         assert not isinstance(found["added"], ObservedSum)
+        # Not the time of the first collection: whoever is sent it would take all of it for counted since then.
+        assert [point.start_time_unix_nano for point in found["observed"].data_points] == [0]
+        assert all(point.start_time_unix_nano for point in found["added"].data_points)
         counter.add(1, {"round": round_number})
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +54,44 @@ def test_the_image_is_built_of_one_version_and_runs_as_nobody_special() -> None:
     assert re.search(rf"^EXPOSE {GRPC} {HTTP} {PUBLIC}$", text, re.MULTILINE)
     kustomization = document((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))
     assert kustomization["images"][0]["newTag"] == version
+
+
+VARIABLES = {
+    "OTELMON_TOKEN": "0123456789abcdef",
+    "DISCORD_WEBHOOK_URL": "http://discord",
+    "BACKEND_ENDPOINT": "http://tempo:4317",
+    "BACKEND_TOKEN": "abc",
+}
+
+
+def test_compose_itself_takes_the_file_and_asks_for_what_is_missing() -> None:
+    command = _compose_command()
+    if command is None:
+        pytest.skip("neither docker-compose nor docker's plugin is there: compose itself has not read compose.yaml")
+
+    def config(**variables: str) -> subprocess.CompletedProcess[str]:
+        environ = {name: text for name, text in os.environ.items() if name not in VARIABLES} | variables
+        return subprocess.run(
+            [*command, "--file", str(FOLDER / "compose.yaml"), "config"],
+            env=environ, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    done = config(**VARIABLES)
+    assert done.returncode == 0, done.stderr
+    assert document(done.stdout)["services"].keys() == {"otelmon", "gateway"}
+    done = config(**{**VARIABLES, "OTELMON_TOKEN": ""})
+    assert done.returncode != 0
+    assert "a token of 16 characters or more" in done.stderr
+
+
+def _compose_command() -> list[str] | None:
+    docker = shutil.which("docker")
+    if docker is not None:
+        asked = subprocess.run([docker, "compose", "version"], capture_output=True, check=False, timeout=60)
+        if asked.returncode == 0:
+            return [docker, "compose"]
+    alone = shutil.which("docker-compose")
+    return None if alone is None else [alone]
 
 
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {

@@ -17,7 +17,7 @@ from tests.collector_config.documents import FOLDER, GRPC, HTTP, PUBLIC, ROOT
 ENVIRONMENT = {
     "OTELMON_TOKEN": "0123456789abcdef",
     "DISCORD_WEBHOOK_URL": "https://discord.com/api/webhooks/123456789012345678/" + "x" * 68,
-    "BACKEND_ENDPOINT": "http://127.0.0.1:4317",
+    "BACKEND_ENDPOINT": "http://tempo:4317",
     "BACKEND_TOKEN": "abc",
 }
 
@@ -41,7 +41,7 @@ def test_what_is_shown_of_forwarding_is_taken_as_it_stands(tmp_path: Path) -> No
     (tmp_path / "otelmon.yaml").write_text(line, encoding="utf-8")
     settings = load_settings(tmp_path / "otelmon.yaml", environ=ENVIRONMENT, directory=tmp_path, server=True)
     (target,) = settings.forward
-    assert target.place == "127.0.0.1:4317"
+    assert target.place == "tempo:4317"
     assert target.protocol == "grpc"
 
 

@@ -57,6 +57,12 @@ def test_one_target_needs_no_name(tmp_path: Path) -> None:
     assert loaded(tmp_path, "forward: {endpoint: '${NOT_SET_HERE:-}'}\n").forward == ()
 
 
+def test_a_backend_on_this_machine_may_have_the_ports_that_the_server_has_not(tmp_path: Path) -> None:
+    text = "serve: {http: 14318, grpc: off}\nforward: {endpoint: http://127.0.0.1:4318}"
+    (found,) = loaded(tmp_path, text).forward
+    assert found.place == "127.0.0.1:4318"
+
+
 def test_the_example_that_ships_is_what_it_says(tmp_path: Path) -> None:
     shipped = files("otelmon").joinpath("otelmon.yaml").read_text(encoding="utf-8")
     example = shipped[shipped.index("# process:") :].replace("\n# ", "\n").removeprefix("# ")
@@ -89,6 +95,8 @@ BAD = [
     ("forward: {endpoint: 'http://[a'}", ":1:21", "forward.endpoint: is no OTLP endpoint"),
     ("forward: {endpoint: [a]}", ":1:21", "forward.endpoint: is no OTLP endpoint"),
     ("forward: {endpoint: 'http://a/v1/traces'}", ":1:21", "forward.endpoint: ends in the path of one signal; write"),
+    ("forward: {endpoint: 'http://localhost:4317'}", ":1:21", "forward.endpoint: leads back to this server"),
+    ("forward: {endpoint: 'http://127.0.0.1:4318'}", ":1:21", "forward.endpoint: leads back to this server"),
     ("forward: {endpoint: 'http://a/?k=v'}", ":1:21", "forward.endpoint: has more than an address and a path"),
     (E + "protocol: http}", ":1:46", "forward.protocol: 'http' is not known here; write http/protobuf or grpc"),
     (E + "headers: [a]}", ":1:45", "forward.headers: a section of keys expected, not a list"),

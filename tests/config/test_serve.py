@@ -86,6 +86,9 @@ def test_beyond_this_machine_somebody_has_to_be_asked_who_they_are(tmp_path: Pat
         ("serve: {share: 0.5}", "serve.share"),
         ("serve: {name: ../etc}", "serve.name"),
         ("serve: {port: 1}", "serve.port"),
+        ("serve: {http: 4317}", "serve.http: the port 4317 is that of grpc: already"),
+        ("serve: {public: 127.0.0.1:4318}", "serve.public: the port 4318 is that of http: already"),
+        (f"serve: {{tokens: {{a: {TOKEN}, b: {TOKEN}}}}}", "serve.tokens.b: is the token of a too"),
     ],
 )
 def test_what_cannot_be_meant_is_said_with_its_place(tmp_path: Path, text: str, key: str) -> None:
@@ -119,8 +122,12 @@ def test_an_app_may_have_files_of_tls_for_its_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["otelmon:4318", "ftp://otelmon", "http://", "http://user:secret@otelmon:4318", "http://a b"]
-)
+    "url",
+    [
+        "otelmon:4318", "ftp://otelmon", "http://", "http://user:secret@otelmon:4318", "http://a b",
+        "http://otelmon:4317", "http://otelmon:4318/v1/metrics",
+    ],
+)  # fmt: skip
 def test_what_is_no_address_is_said_without_a_word_of_it(tmp_path: Path, url: str) -> None:
     (tmp_path / "otelmon.yaml").write_text(f"endpoint: '{url}'\n", encoding="utf-8")
     for environ in ({}, {"OTELMON_ENDPOINT": url}):

@@ -129,6 +129,7 @@ def test_a_second_server_cannot_take_the_port_and_says_so(tmp_path: Path) -> Non
         )
     assert ended.returncode == 1
     assert "cannot listen" in ended.stderr
+    assert "serve: {http: PORT}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -9,6 +9,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from otelmon.clock import SystemClock
 from otelmon.collect.collector import Collector
+from otelmon.collect.ingest import Ingest
+from otelmon.collect.otlp import Signal
 from otelmon.collect.senders import INTERVAL
 from otelmon.config.load import load_settings
 from otelmon.faults import Faults
@@ -16,6 +18,8 @@ from otelmon.instrument.model import Traffic
 from otelmon.instrument.recorder import RequestRecorder
 from otelmon.runtime.client import Client
 from otelmon.runtime.hand_over import HandOver
+from otelmon.server.arrivals import ReceiverSettings
+from otelmon.server.receiver import Receiver
 from tests.collect.receiver import Received, http_receiver
 
 
@@ -69,6 +73,25 @@ def test_a_server_that_takes_metrics_and_says_nothing_of_pages_is_no_server_to_r
             assert not client.send(measured().finest)
         assert hand_over.lost
     assert faults.counts["client"] == 3
+
+
+def test_a_token_that_the_server_does_not_know_is_said_with_what_to_set_also_at_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Ingest(faults=Faults()).take
+    settings = ReceiverSettings(http_port=0, grpc_port=None, tokens={"another-token-of-16": "apps"})
+    receiver = Receiver(settings, {Signal.METRICS: lambda arrived: sink(arrived.body, at=1.0)}, faults=Faults())
+    receiver.start()
+    try:
+        received = Received()
+        received.url = f"http://127.0.0.1:{receiver.http_port}"
+        client, _ = connected(tmp_path, received, Faults())
+        assert not client.send(measured().finest)
+        client.say_farewell(measured().finest)
+    finally:
+        receiver.stop(5.0)
+    assert caplog.text.count("set OTELMON_TOKEN (or token:) to one of its `serve: tokens`") == 2
+    assert "Traceback" not in caplog.text
 
 
 def test_a_server_that_is_not_there_is_lost_after_three_sends(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ def test_what_was_not_measured_is_none_and_the_host_is_measured_without_an_app()
         "disk_usage",
         "memory_usage",
         "cpu_usage",
+        "services",
         "pools",
         "redis",
         "probes",

@@ -117,6 +117,13 @@ def test_where_nobody_is_paged_nothing_is_warned_of(tmp_path: Path) -> None:
     assert warnings(settings(tmp_path), OFF, "overlay / overlay rw 0 0\n") == ""
 
 
+def test_an_app_whose_server_may_be_lost_hears_that_nobody_is_paged_then(tmp_path: Path) -> None:
+    found = settings(tmp_path, OTELMON_ENDPOINT="http://otelmon:4318")
+    assert "nobody is paged for this app: no webhook is set here" in warnings(found, OFF)
+    for meant in ({"OTELMON_PAGING": "off"}, {"OTELMON_ENVIRONMENT": "staging"}, {"DISCORD_WEBHOOK_URL": WEBHOOK}):
+        assert warnings(settings(tmp_path, OTELMON_ENDPOINT="http://otelmon:4318", **meant), OFF) == ""
+
+
 def test_start_says_its_line_once(
     configure: Callable[[str], Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

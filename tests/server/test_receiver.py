@@ -10,6 +10,7 @@ import threading
 import time
 import zlib
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -20,7 +21,7 @@ from otelmon.collect.limits import OverloadedError, Taken
 from otelmon.collect.otlp import Signal
 from otelmon.errors import ConfigError
 from otelmon.faults import Faults
-from otelmon.server.arrivals import Tokens
+from otelmon.server.arrivals import ReceiverSettings, TlsFiles, Tokens
 from otelmon.server.receiver import Receiver
 from tests.collect.making import data_of
 from tests.collect.sending import SHOP, as_json, encoded, gauge, number
@@ -105,6 +106,9 @@ def test_what_is_wrong_is_refused_for_good_and_the_rest_is_served() -> None:
             assert status == expected, (body[:20], headers)
             if answered["content-type"] == "application/json":
                 assert set(json.loads(said)) == {"code", "message"}
+            elif answered["content-type"] == "text/plain":
+                assert said.decode("ascii").endswith("application/json\n")
+                assert expected == 415
             else:
                 assert Status.FromString(said).message
             assert server.ask(whole)[0] == 200
@@ -131,6 +135,30 @@ def test_a_token_is_asked_for_and_says_whose_the_series_are() -> None:
         tenants = [sample.labels.get("tenant") for sample in server.ingest.collect(time.time())]
         assert tenants == ["team-a", None]
     assert "secret" not in repr(server.receiver._settings)
+
+
+def test_who_is_refused_hears_why_and_the_log_says_it_once(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(tokens={"secret-a": "team-a"}) as server:
+        for authorization, expected in (
+            ("", "a bearer token is needed"),
+            ("secret-a", "a bearer token is needed, and Authorization does not begin with Bearer"),
+            ("Bearer wrong", "the bearer token is not known"),
+        ):
+            for _ in range(2):
+                _, _, said = server.ask(b"{}", content_type="application/json", authorization=authorization)
+                assert json.loads(said)["message"] == expected
+        assert server.ask(request(), authorization="Bearer secret-a")[0] == 200
+    said_in_log = [record.getMessage() for record in caplog.records if "is refused" in record.getMessage()]
+    assert len(said_in_log) == 3
+    assert all("OTEL_EXPORTER_OTLP_HEADERS" in line for line in said_in_log)
+    assert not any("secret-a" in line or "wrong" in line for line in said_in_log)
+
+
+def test_traces_without_anywhere_to_go_on_to_are_refused_with_the_reason() -> None:
+    with serving() as server:
+        status, _, said = server.ask(b"{}", path="/v1/traces", content_type="application/json")
+        assert status == 404
+        assert "`forward:` names nowhere for it" in json.loads(said)["message"]
 
 
 def test_no_token_lets_in_whoever_is_without_one_only_where_none_is_known() -> None:
@@ -222,6 +250,14 @@ def test_traces_and_logs_go_to_who_takes_them() -> None:
         assert status == 200
         assert json.loads(said) == {"partialSuccess": {"rejectedSpans": "2", "errorMessage": "full"}}
         assert server.ask(b"", path="/v1/logs")[0] == 404
+
+
+def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
+    (tmp_path / "server.pem").write_text("no PEM", encoding="utf-8")
+    tls = TlsFiles(certificate=tmp_path / "server.pem", key=tmp_path / "server.pem")
+    receiver = Receiver(ReceiverSettings(http_port=0, grpc_port=None, tls=tls), {}, faults=Faults())
+    with pytest.raises(OSError, match=r"serve\.tls: .*server\.pem are no certificate with its key, in PEM"):
+        receiver.start()
 
 
 def test_a_port_that_is_taken_is_said_and_nothing_is_left_listening() -> None:
