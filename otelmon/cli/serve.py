@@ -26,12 +26,12 @@ def serve(config: ConfigOption = None) -> None:
     Listens as `serve:` in otelmon.yaml says: gRPC on 127.0.0.1:4317, HTTP on 4318; health, metrics and pages on 4319.
     Ends by SIGTERM or SIGINT, when what has come is evaluated and what is due is delivered, with exit code 0.
     """
+    # gRPC, which reads this when it is imported, writes broken bytes of clients to stderr as they come.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from otelmon.runtime.serve import Server
     from otelmon.runtime.switch import decide_paging
 
     _allow_connections()
-    # gRPC writes what clients send that is broken to stderr as it comes, past Python's logging.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logging.basicConfig(format="%(levelname)s:     %(message)s")
     logger.setLevel(logging.INFO)
     load = partial(load_settings, config, environ=os.environ, directory=Path.cwd(), server=True)

@@ -172,6 +172,7 @@ class Target:
             channel.unary_unary(EXPORT)(body, timeout=60, metadata=[("authorization", f"Bearer {TOKEN}")])
         assert "Traceback" not in self.server.log
         assert "could not be handled" not in self.server.log
+        assert ".cc:" not in self.server.log  # what gRPC would write of broken bytes
         assert self.server.page("/-/healthy").status_code == 200
 
     def size(self) -> tuple[int, int, int, float]:
