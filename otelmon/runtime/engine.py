@@ -46,7 +46,7 @@ from otelmon.runtime.team import CurrentTeam
 from otelmon.runtime.tenanted import parted, shared
 from otelmon.runtime.watched import Alerts
 from otelmon.sample import Sample, is_stale
-from otelmon.storage.store import Request, Storage
+from otelmon.storage.store import Request, Restored, Storage
 from otelmon.tenants import NOBODY, Tenants
 from otelmon.window.window import Window
 
@@ -134,26 +134,38 @@ class Engine:
             saved_at = restored.saved_at
             if saved_at is None:
                 return
-            since, lasting_since = at - self.window.retention_seconds, at - self.window.longest_seconds
-            saved = self.disk.samples(since, lasting_since=lasting_since)
-            if self.tenants:
-                saved = shared(saved, self.tenants, own_job=self.about.service, alerts=restored.alerts)
             known: set[Labels] = set()
-            self.window.append(_noted(known, (sample for sample in saved if sample.at < at)))
-            restored, given = parted(restored, self.tenants, own_job=self.about.service, window=self.window)
-            self._rewrite = bool(given)
-            self._incidents, self._known_ids = restored.incidents, restored.known_ids
-            self._recent, self._silences = restored.recent, restored.silences
-            self._escalations = restored.escalations
-            self.shifts.told = restored.told
-            removed = self.rules.restore(restored.alerts, saved_at=saved_at, at=at)
-            removed = replace(removed, alerts={**given, **removed.alerts})
+            try:
+                self._restore_window(restored, known, at)
+            finally:  # alerts and incidents count for more than the window: they are there without it too
+                removed = self._restore_alerts(restored, saved_at, at)
             self.rules.resume(self.window)
             if self.continues:
                 self.collector.resume(known, min(saved_at.timestamp(), at))
             self._conclude(at, removed, ())
         except StateError as error:
             self.faults.add("state", f"the state of the last run cannot be read: {error}")
+
+    def _restore_window(self, restored: Restored, known: set[Labels], at: float) -> None:
+        """The samples of the state, into the window; ``known`` gets the series that have not ended."""
+        if self.disk is None:
+            return
+        since, lasting_since = at - self.window.retention_seconds, at - self.window.longest_seconds
+        saved = self.disk.samples(since, lasting_since=lasting_since)
+        if self.tenants:
+            saved = shared(saved, self.tenants, own_job=self.about.service, alerts=restored.alerts)
+        self.window.append(_noted(known, (sample for sample in saved if sample.at < at)))
+
+    def _restore_alerts(self, restored: Restored, saved_at: datetime, at: float) -> RuleResults:
+        """The alerts and incidents of the state, each its tenant's; what became of those of rules that are gone."""
+        restored, given = parted(restored, self.tenants, own_job=self.about.service, window=self.window)
+        self._rewrite = bool(given)
+        self._incidents, self._known_ids = restored.incidents, restored.known_ids
+        self._recent, self._silences = restored.recent, restored.silences
+        self._escalations = restored.escalations
+        self.shifts.told = restored.told
+        removed = self.rules.restore(restored.alerts, saved_at=saved_at, at=at)
+        return replace(removed, alerts={**given, **removed.alerts})
 
     def tick(self, at: float) -> None:
         """Collect, evaluate the rules, step the alerts and incidents, decide on pages, and write it all."""
