@@ -116,6 +116,7 @@ class _HttpServer:
             ) from error
         from otelmon.server.patience import Patience, patient
 
+        certificates = None if settings.tls is None else Certificates(settings.tls, faults)
         self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="otelmon-otlp")
         self._faults = faults
         self._socket = _bound(settings)
@@ -144,8 +145,8 @@ class _HttpServer:
             timeout_graceful_shutdown=1,
         )
         config.load()
-        if settings.tls is not None:
-            config.ssl = Certificates(settings.tls, faults).context()
+        if certificates is not None:
+            config.ssl = certificates.context()
         self._handshake_seconds = settings.head_seconds
         self._server: uvicorn.Server = uvicorn.Server(config)
         self._started = threading.Event()
