@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from otelmon.histogram import Histogram
 from otelmon.labels import Labels
@@ -30,3 +30,13 @@ class Sample:
     at: float
     value: float | Histogram
     start_at: float | None = None
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it says that the series ended."""
+        return not isinstance(self.value, Histogram) and is_stale(self.value)
+
+    def moved(self, seconds: float) -> Sample:
+        """The same as many seconds later."""
+        start_at = None if self.start_at is None else self.start_at + seconds
+        return replace(self, at=self.at + seconds, start_at=start_at)

@@ -127,7 +127,7 @@ class BoundedClient:
                     headers={"User-Agent": "otelmon", "Accept": "application/json"},
                 )
             except (ValueError, OSError, httpx.InvalidURL) as error:
-                reason = f"the proxies or certificates that are configured cannot be used: {why(error)}"
+                reason = f"the environment's proxy variables or the certificates cannot be used: {why(error)}"
                 raise ExchangeError(reason) from None
         return self._client
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from otelmon.alerts.by_hand import ByHand
-from otelmon.alerts.model import Alert, AlertState, Transition
+from otelmon.alerts.model import AlertState, Transition
 from otelmon.errors import StateError
 from otelmon.faults import Faults, logger
 from otelmon.incidents.missed import missed
@@ -24,14 +24,12 @@ from otelmon.incidents.silence import Silence
 from otelmon.incidents.step import IncidentStep
 from otelmon.incidents.step import step as step_incidents
 from otelmon.labels import Labels
-from otelmon.oncall.call import Call
 from otelmon.oncall.escalation import Escalation
 from otelmon.oncall.escalations import DEFAULT_POLICY, EscalationsStep, escalate, shift_escalations, timing
 from otelmon.oncall.people import Team
 from otelmon.oncall.policy import Policy as EscalationPolicy
 from otelmon.oncall.shifts_told import NoticeSettings
-from otelmon.paging.decide import decide, decide_notices
-from otelmon.paging.model import Page
+from otelmon.paging.decide import decide_notices
 from otelmon.paging.routing import Routing, routed
 from otelmon.paging.text import Context
 from otelmon.rules.model import Group
@@ -39,13 +37,15 @@ from otelmon.runtime.evaluate import RuleResults, RuleRunner
 from otelmon.runtime.journal import Journal
 from otelmon.runtime.lookout import Lookout
 from otelmon.runtime.member import Mutes
+from otelmon.runtime.owed import owed_pages
 from otelmon.runtime.shifts import ShiftTeller
 from otelmon.runtime.snapshot import Snapshot, SnapshotViews
 from otelmon.runtime.source import Source
 from otelmon.runtime.team import CurrentTeam
 from otelmon.runtime.tenanted import parted, shared
 from otelmon.runtime.watched import Alerts
-from otelmon.sample import Sample, is_stale
+from otelmon.runtime.worth import WorthSaving
+from otelmon.sample import Sample
 from otelmon.storage.store import Request, Restored, Storage
 from otelmon.tenants import NOBODY, Tenants
 from otelmon.window.window import Window
@@ -55,8 +55,6 @@ _SNAPSHOT_AGE_SECONDS = 1.0
 _LEAST_STEP_SECONDS = 0.001
 _PORTION = 512
 _PRUNE_SECONDS = 300.0
-# Values that only moved are written this often.
-_SAVE_ALL_SECONDS = 60.0
 # How many incidents are looked at to say what happened in a shift.
 _OF_LATE = 200
 # How long resolved incidents, and what was sent for them, are kept for `otelmon incidents`.
@@ -108,8 +106,7 @@ class Engine:
     # Every instant moved with the clock, so all of it is to be written.
     _rewrite: bool = False
     _known_ids: frozenset[str] = frozenset()
-    _saved: dict[str, dict[Labels, tuple[object, ...]]] = field(default_factory=dict)
-    _save_all_at: float = 0.0
+    _worth: WorthSaving = field(default_factory=WorthSaving)
     _prune_at: float = 0.0
     # Held while the window and the rules are touched; never while something is written to disk.
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -210,7 +207,7 @@ class Engine:
                 # A tick saves what it collects. Of what a snapshot collected a restart needs the starts and ends of
                 # series, which the collector tells only once.
                 collected = self._collect(at)
-                self._unsaved += [each for each in collected if each.start_at is not None or _is_end(each)]
+                self._unsaved += [each for each in collected if each.start_at is not None or each.is_end]
             return self._views.evaluate(self.window, max(at, self._collected_at))
 
     @property
@@ -263,9 +260,9 @@ class Engine:
             self.journal.shift(seconds)
             self._collected_at += seconds
             self._looked_at += seconds
-            self._unsaved = [_moved(sample, seconds) for sample in self._unsaved]
+            self._unsaved = [sample.moved(seconds) for sample in self._unsaved]
             self._prune_at += seconds
-            self._save_all_at = 0.0
+            self._worth = WorthSaving()
 
     def _collect(self, at: float) -> Sequence[Sample]:
         try:
@@ -339,7 +336,7 @@ class Engine:
         stepped = routed(stepped, self.routing)
         for refusal in stepped.refused:
             logger.warning("otelmon: %s: %s", refusal.request, refusal.reason)
-        pages = self._decide(stepped.changes, escalated.calls)
+        pages = owed_pages(stepped.changes, escalated.calls, self.routing, self.about, self.faults)
         pages += decide_notices(stepped.notices, routing=self.routing, about=self.about)
         told = self.shifts.decide(
             team, now, incidents=lambda: self._of_late(stepped.incidents), targets=self.routing.people
@@ -348,7 +345,7 @@ class Engine:
         self._log(transitions, stepped.changes)
         self.journal.save(
             now,
-            alerts=self._worth_saving(alerts, at),
+            alerts=self._worth.of(alerts, at),
             # What nobody was told of is not kept: once paging is on, what still fires opens a new incident and pages.
             changes=stepped.changes if self.routing.pages else (),
             incidents=(*stepped.incidents.values(), *stepped.recent.values()) if self._rewrite else (),
@@ -399,28 +396,6 @@ class Engine:
     def _policy_of(self, incident: Incident) -> EscalationPolicy | None:
         return self.team.policies.get(self.routing.route(incident).escalation or DEFAULT_POLICY)
 
-    def _decide(self, changes: Sequence[Change], calls: Mapping[str, Call]) -> list[Page]:
-        """The pages owed; where the words for one cannot be found, a page with fewer of them."""
-        pages: list[Page] = []
-        for change in changes:
-            try:
-                pages += decide([change], routing=self.routing, about=self.about, calls=calls)
-            except Exception as error:  # noqa: BLE001 (a page with less in it beats none)
-                self.faults.add("page", "a page could not be written whole", error)
-                plain = Context(service=self.about.service, environment=self.about.environment)
-                pages += decide([change], routing=self.routing, about=plain, calls=_plain(calls))
-        return pages
-
-    def _worth_saving(self, alerts: Mapping[str, Alerts], at: float) -> dict[str, Alerts]:
-        """The alerts of the rules where more than a value changed, and of all rules from time to time."""
-        standing = {name: {key: _standing(alert) for key, alert in each.items()} for name, each in alerts.items()}
-        if at >= self._save_all_at:
-            self._save_all_at = at + _SAVE_ALL_SECONDS
-            self._saved = {}
-        worth = {name: alerts[name] for name, stand in standing.items() if self._saved.get(name) != stand}
-        self._saved.update({name: standing[name] for name in worth})
-        return worth
-
     def _process_by_hand(self, values: Sequence[ByHand], at: float) -> list[RuleResults]:
         results = []
         for item in values:
@@ -439,28 +414,8 @@ class Engine:
             logger.info("otelmon: paging is off, nobody is told")
 
 
-def _plain(calls: Mapping[str, Call]) -> dict[str, Call]:
-    """The same calls with no more words than whom they call."""
-    return {id_: replace(call, decision=None, notices=(), coming=None) for id_, call in calls.items()}
-
-
-def _standing(alert: Alert) -> tuple[object, ...]:
-    """What of an alert a restart cannot find out anew."""
-    held_at = alert.last_held_at if alert.manual else None
-    return (alert.state, alert.active_at, alert.fired_at, alert.stopped_at, alert.restored, held_at)
-
-
 def _noted(known: set[Labels], samples: Iterable[Sample]) -> Iterator[Sample]:
     """The samples; ``known`` has the series that have not ended."""
     for sample in samples:
-        (known.discard if _is_end(sample) else known.add)(sample.labels)
+        (known.discard if sample.is_end else known.add)(sample.labels)
         yield sample
-
-
-def _is_end(sample: Sample) -> bool:
-    return isinstance(sample.value, float) and is_stale(sample.value)
-
-
-def _moved(sample: Sample, seconds: float) -> Sample:
-    start_at = None if sample.start_at is None else sample.start_at + seconds
-    return replace(sample, at=sample.at + seconds, start_at=start_at)

@@ -310,7 +310,10 @@ class DatabaseStorage:
             connection.execute(delete(PAGES).where(done))
 
     def take_lease(self, holder: str, now: Moment, seconds: float) -> bool:
-        """Takes the lease for so many seconds; false, without a write, where somebody else has it."""
+        """Takes the lease for so many seconds; false, without a write, where somebody else has it.
+
+        What the former holder was sending is owed again at once.
+        """
         with self._lock:
             with self._database.reading() as connection:
                 free = lease.is_free(connection, holder, now, seconds)
@@ -318,6 +321,8 @@ class DatabaseStorage:
             if free:
                 with self._database.writing() as connection:
                     token = lease.take(connection, holder, now, seconds)
+                    if token is not None:
+                        outbox.release(connection)
             self._token = _NO_TOKEN if token is None else token
             return token is not None
 

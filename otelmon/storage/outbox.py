@@ -117,6 +117,12 @@ def claim(
     ]
 
 
+def release(connection: Connection) -> None:
+    """Every claimed page is due again: whoever claimed it is gone, or may send no more; whether it did nobody knows."""
+    claimed = PAGES.c.state == PageState.CLAIMED
+    connection.execute(update(PAGES).where(claimed).values(state=PageState.DUE, lease_until=None, uncertain=True))
+
+
 def record(connection: Connection, page_id: str, outcome: Outcome, now: int, fallback: Sequence[str] = ()) -> None:
     """Writes down an outcome; what is rejected is owed to the fallback at once.
 

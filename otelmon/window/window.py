@@ -144,7 +144,7 @@ class Window:
 
     def _admit(self, sample: Sample) -> int | None:
         """A place for a series that is new; None when it may not have one."""
-        if not isinstance(sample.value, Histogram) and is_stale(sample.value):
+        if sample.is_end:
             return None
         if len(self._places) >= self.max_series:
             self.overflowed += 1

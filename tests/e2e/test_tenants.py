@@ -67,6 +67,7 @@ class Teams:
                 with unpaced():
                     self.server.tick()
                     self.server.explain()
+            self.server.turn()
 
     def of(self, team: str) -> CapturedPages:
         return self.server.channels.get(team, self.server.pages)

@@ -13,6 +13,9 @@ from otelmon.incidents.model import Acknowledge
 from otelmon.storage.lease import Moment
 from otelmon.storage.sqlite import SqliteStorage
 from otelmon.storage.store import Storage
+from tests.alerts.build import minute
+from tests.incidents.test_step import Story, fires
+from tests.storage.build import firing, owed
 
 AT = datetime(2026, 1, 5, 12, tzinfo=UTC)
 NOW = Moment(boot="boot", monotonic=100.0, wall=1e9)
@@ -52,6 +55,23 @@ def test_totals_are_kept_by_the_holder_alone(tmp_path: Path) -> None:
     assert not first.renew_lease(LATER, 20)
     second.keep_totals("three")
     assert first.totals() == "three"
+    first.close()
+    second.close()
+
+
+def test_what_the_former_holder_was_sending_is_owed_again_at_once(tmp_path: Path) -> None:
+    """Nobody waits for an answer to a process that is gone; while it is there, nobody sends what it sends."""
+    first, second = SqliteStorage(tmp_path / "state.db"), SqliteStorage(tmp_path / "state.db")
+    assert first.take_lease("a", NOW, 20)
+    made = Story().at(0, [fires(firing("a"))])
+    first.save(minute(0), alerts={}, changes=made.changes, pages=owed(made.changes))
+    (sending,) = first.claim(minute(0), lease_seconds=35, limit=1)
+    assert not second.take_lease("b", NOW, 20)
+    assert first.claim(minute(0), lease_seconds=35, limit=1) == []
+    assert second.take_lease("b", LATER, 20)
+    (again,) = second.claim(minute(0), lease_seconds=35, limit=1)
+    assert (again.page, again.attempts) == (sending.page, 1)
+    assert second.claim(minute(0), lease_seconds=35, limit=1) == []
     first.close()
     second.close()
 
