@@ -28,14 +28,12 @@ class Rotel:
 
 @contextmanager
 def rotel(sends_to: str, protocol: str, folder: Path) -> Iterator[Rotel]:
-    """It runs, and sends what it takes to a URL. Skips where it is not installed: it is built for some systems only."""
-    found = find_spec("rotel")
-    if found is None or found.origin is None:
-        pytest.skip("rotel is not installed: it has no wheel for this Python or system")
+    """It runs, and sends what it takes to a URL. Skips where it cannot: it is built for some systems only."""
+    agent = _agent()
     ports = [_free_port(), _free_port()]
     http, grpc = (f"127.0.0.1:{port}" for port in ports)
     command = [
-        str(Path(found.origin).parent / "rotel-agent"), "start", "--otlp-http-endpoint", http,
+        str(agent), "start", "--otlp-http-endpoint", http,
         "--otlp-grpc-endpoint", grpc, "--otlp-exporter-endpoint", sends_to,
         "--otlp-exporter-protocol", "grpc" if protocol == GRPC else "http", "--batch-timeout", "20ms",
         "--otlp-exporter-retry-initial-backoff", "100ms", "--pid-file", str(folder / "rotel.pid"),
@@ -53,6 +51,17 @@ def rotel(sends_to: str, protocol: str, folder: Path) -> Iterator[Rotel]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _agent() -> Path:
+    found = find_spec("rotel")
+    if found is None or found.origin is None:
+        pytest.skip("rotel is not installed: it has no wheel for this Python or system")
+    agent = Path(found.origin).parent / "rotel-agent"
+    asked = subprocess.run([agent, "--version"], capture_output=True, text=True, check=False)
+    if "error while loading shared libraries" in asked.stderr:
+        pytest.skip(f"rotel does not start, for this Python has no shared library: {asked.stderr.strip()}")
+    return agent
 
 
 def _free_port() -> int:

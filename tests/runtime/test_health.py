@@ -90,7 +90,7 @@ def test_the_loop_serves_others_meanwhile_and_many_wait_for_one_tick() -> None:
         before = threading.active_count()
         async with watching.client() as client:
             tasks = [await asked(client) for _ in range(50)]
-            assert threading.active_count() == before
+            assert threading.active_count() <= before  # one of another test may have ended meanwhile
             watching.tick()
             found = await asyncio.wait_for(asyncio.gather(*tasks), 30)
         assert {response.status_code for response in found} == {200}
