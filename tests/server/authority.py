@@ -40,4 +40,24 @@ class Authority:
         built = built.serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(days=9))
         built = built.not_valid_after(now + dt.timedelta(days=days)).add_extension(loopback, critical=False)
         built = built.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        # Python verifies strictly since 3.13: who signed has to be named, and allowed to.
+        signer, own = self._key.public_key(), key.public_key()
+        named = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer)
+        built = built.add_extension(named, critical=False)
+        built = built.add_extension(x509.SubjectKeyIdentifier.from_public_key(own), critical=False)
+        built = built.add_extension(_usage(signs=ca), critical=True)
         return built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )
